@@ -1,0 +1,151 @@
+"""
+Checks of what a Dag author passes in: pure, and the same for every operator, the sensor and the hook.
+
+An id that is wrong by one character, or a template that rendered to nothing, must never reach the API: one missing
+field turns "delete this video" into "delete every video of the package".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence, Set
+from typing import Any, Final
+
+from airflow_provider_iinked.exceptions import InvalidArgumentError
+
+ALL: Final = "*"
+"""What ``meeting_video_ids`` says for "all videos"."""
+
+
+class _NotGiven:
+    """Default of an argument for which None would be a value that was given. Its repr is stable across parses."""
+
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+NOT_GIVEN: Final[Any] = _NotGiven()
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+_EMPTY_WORDS = frozenset({"none", "null"})
+
+
+def is_empty_word(text: str) -> bool:
+    """
+    Tell whether a text is what a template makes of nothing (``'None'``, ``'null'``).
+
+    :param text: a text without surrounding white space.
+    :return: True for the words that stand for nothing, in any case.
+    """
+    return text.casefold() in _EMPTY_WORDS
+
+
+def check_id(value: object, field: str) -> str:
+    """
+    Let an id pass, or refuse it.
+
+    :param value: the value of the argument, as resolved.
+    :param field: the argument's name, for the error.
+    :return: the id, unchanged.
+    :raises InvalidArgumentError: for anything but a text of letters, digits, ``_`` and ``-``.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(
+            f"{field} must be an id as text, not {_shown(value)}. Nothing was sent. Check the template, XCom or "
+            "mapping that fills it; with render_template_as_native_obj an id can turn into a number."
+        )
+    if not value.strip() or is_empty_word(value.strip()):
+        raise InvalidArgumentError(
+            f"{field} is empty-handed: {_shown(value)}. Nothing was sent. A template or XCom that fills it gave nothing."
+        )
+    if not _ID.fullmatch(value):
+        raise InvalidArgumentError(
+            f"{field} is not an id: {_shown(value)}. Nothing was sent. Ids hold letters, digits, '_' and '-' only"
+            + ("; pass a list with XComArg (task.output), not as text." if value.strip().startswith("[") else ".")
+        )
+    return value
+
+
+def check_video_ids(value: object, field: str = "meeting_video_ids") -> tuple[str, ...] | None:
+    """
+    Let one id, several ids or ``"*"`` pass, or refuse them.
+
+    :param value: the value of the argument, as resolved.
+    :param field: the argument's name, for the error.
+    :return: the ids, each once (an id that differs by case alone is the same); None for "all".
+    :raises InvalidArgumentError: for anything else; None and '' never mean "all".
+    """
+    if isinstance(value, str):
+        return None if value == ALL else (check_id(value, field),)
+    if not isinstance(value, (Sequence, Set)) or isinstance(value, (bytes, bytearray, memoryview)):
+        raise InvalidArgumentError(
+            f"{field} must be an id, a list of ids or '*', not {_shown(value)}. Nothing was sent. "
+            "An argument that turns out empty-handed never means 'all'."
+        )
+    items: Iterable[object] = sorted(value, key=str) if isinstance(value, Set) else value
+    unique: dict[str, str] = {}
+    for position, item in enumerate(items):
+        checked = check_id(item, f"{field}[{position}]")
+        unique.setdefault(checked.casefold(), checked)
+    return tuple(unique.values())
+
+
+def check_flag(value: object, field: str) -> bool:
+    """
+    Let a real boolean pass; the text ``'False'`` is truthy and therefore refused.
+
+    :param value: the value of the argument.
+    :param field: the argument's name, for the error.
+    :return: the value.
+    :raises InvalidArgumentError: for anything but True and False.
+    """
+    if value is True or value is False:
+        return value
+    raise InvalidArgumentError(f"{field} must be True or False itself, not {_shown(value)}. Nothing was sent.")
+
+
+def check_count(value: object, field: str, *, least: int) -> int:
+    """
+    Let a whole number pass.
+
+    :param value: the value of the argument.
+    :param field: the argument's name, for the error.
+    :param least: the smallest value that makes sense.
+    :return: the value.
+    :raises InvalidArgumentError: for anything but a whole number of at least ``least``.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return value
+    raise InvalidArgumentError(f"{field} must be a whole number of at least {least}, not {_shown(value)}.")
+
+
+def check_choice(value: object, field: str, choices: Sequence[str]) -> str:
+    """
+    Let one of the documented words pass.
+
+    :param value: the value of the argument.
+    :param field: the argument's name, for the error.
+    :param choices: the words that are allowed.
+    :return: the value.
+    :raises InvalidArgumentError: for any other value.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    raise InvalidArgumentError(f"{field} must be one of {', '.join(choices)}, not {_shown(value)}.")
+
+
+def check_given(value: object, field: str) -> None:
+    """
+    Refuse an argument that was passed as None, already when the Dag is parsed.
+
+    :param value: the argument as the constructor got it.
+    :param field: the argument's name, for the error.
+    :raises InvalidArgumentError: for None.
+    """
+    if value is None:
+        raise InvalidArgumentError(f"{field} is None: an argument that is given must hold something. Nothing was sent.")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"

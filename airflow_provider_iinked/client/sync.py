@@ -1,0 +1,194 @@
+"""The transport for workers: requests, one pooled session, no redirects, retries as the protocol decides."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from airflow_provider_iinked import __version__
+from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.client.settings import ApiSettings
+from airflow_provider_iinked.exceptions import IinkedSignError, ServiceUnavailableError, UnknownHostError
+
+USER_AGENT = f"airflow-provider-iinked/{__version__}"
+
+log = logging.getLogger(__name__)
+
+
+class SyncClient:
+    """
+    Carry out the protocol's requests over one pooled session. Open it and use it in one thread.
+
+    :param settings: where to, with which credential, how patiently.
+    :param sleep: waits between tries; a test may replace it.
+    """
+
+    def __init__(self, settings: ApiSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.settings = settings
+        self._sleep = sleep
+        self._pace = Pace(settings.max_requests_per_second)
+        self.session = open_session(settings.api_base)
+        self._headers = {
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            settings.auth_header[0]: settings.auth_header[1],
+        }
+        self.session.headers.update(self._headers)
+
+    def send(self, request: protocol.Request, *, max_retries: int | None = None) -> dict[str, Any]:
+        """
+        Send a request and return the JSON object of its answer.
+
+        :param request: the call.
+        :param max_retries: how often to try again; the connection's setting where it is None.
+        :return: the JSON object.
+        :raises IinkedSignError: what is wrong, when no further try is allowed.
+        """
+        limit = self.settings.max_retries if max_retries is None else max_retries
+        attempt, waited = 1, 0.0
+        while True:
+            try:
+                return self._send_once(request)
+            except IinkedSignError as error:
+                if not protocol.may_repeat(request, error):
+                    raise
+                wait = protocol.next_wait(error, attempt=attempt, max_retries=limit, waited=waited)
+                if wait is None:
+                    raise
+                log.warning("%s Trying again in %.1f s (%d of %d).", error, wait, attempt, limit)
+                if error.retry_after is not None:
+                    waited += wait
+            self._sleep(wait)
+            attempt += 1
+
+    def _send_once(self, request: protocol.Request) -> dict[str, Any]:
+        self._pace.wait(self._sleep)
+        headers = self._headers if request.body is None else {**self._headers, "Content-Type": "application/json"}
+        prepared = requests.Request(
+            request.method, f"{self.settings.api_base}{request.path}", headers=headers, data=request.body
+        ).prepare()
+        try:
+            answer = self.session.send(
+                prepared,
+                allow_redirects=False,
+                timeout=self.settings.timeout,
+                proxies=self.session.proxies,
+                verify=self.session.verify,
+            )
+        except (requests.RequestException, OSError) as error:
+            raise transport_error(request, self.settings.api_base, error) from None
+        response = protocol.Response(
+            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
+        )
+        return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
+
+    def close(self) -> None:
+        """Close the session's sockets."""
+        self.session.close()
+
+
+class Pace:
+    """
+    Keep a number of requests per second.
+
+    :param per_second: the ceiling, or None for none.
+    """
+
+    def __init__(self, per_second: float | None) -> None:
+        self._interval = 1.0 / per_second if per_second else 0.0
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self, sleep: Callable[[float], None]) -> None:
+        """
+        Wait until the next request is due.
+
+        :param sleep: how to wait.
+        """
+        if not self._interval:
+            return
+        with self._lock:
+            now = time.monotonic()
+            due = max(now, self._next)
+            self._next = due + self._interval
+        if due > now:
+            sleep(due - now)
+
+
+def open_session(url: str, *, pool_size: int = 1) -> requests.Session:
+    """
+    Open a session for one host. Proxies and CA bundles of the environment are settled once, here; .netrc is not read.
+
+    :param url: an address on that host.
+    :param pool_size: how many sockets it may keep.
+    :return: the session.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.proxies = get_environ_proxies(url)
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def transport_error(request: protocol.Request, api_base: str, error: Exception) -> IinkedSignError:
+    """
+    Turn an error of requests into one of ours, without its text (it would hold the URL).
+
+    :param request: what was being sent.
+    :param api_base: where to.
+    :param error: what requests raised.
+    :return: the error to raise.
+    """
+    cause = root_cause(error)
+    if isinstance(cause, socket.gaierror) and cause.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)):
+        return UnknownHostError(
+            f"Could not {request.name}: the host of {api_base} is unknown. Check host and environment of the connection."
+        )
+    sent = not _never_sent(error)
+    return ServiceUnavailableError(
+        f"Could not {request.name}: {api_base} {'broke off' if sent else 'was not reached'} "
+        f"({type(cause).__name__}). A retry may help.",
+        sent=sent,
+    )
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """
+    Dig out what lies at the bottom of an exception of requests or urllib3.
+
+    :param error: the exception.
+    :return: the innermost exception it names.
+    """
+    seen = {id(error)}
+    while True:
+        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        if inner is None or id(inner) in seen:
+            return error
+        seen.add(id(inner))
+        error = inner
+
+
+def _never_sent(error: BaseException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    if not isinstance(error, RequestsConnectionError):
+        return isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader))
+    inner: Any = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    return isinstance(reason, (NewConnectionError, NameResolutionError))

@@ -1,0 +1,140 @@
+"""
+Every error the provider raises, sorted by one question: can a retry of the task help?
+
+:class:`IinkedSignPermanentError` and what descends from it also descends from ``AirflowFailException``, so Airflow
+fails the task for good; everything else leaves the task's ``retries`` to work.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+
+class IinkedSignError(Exception):
+    """
+    Root of all errors of this provider. Raised itself never; a retry may help unless the type says otherwise.
+
+    :param message: what was wrong, what was not done, what to do next; never a secret.
+    :param status: HTTP status of the answer, where there was one.
+    :param error_code: the API's own error code, where there was one.
+    :param retry_after: seconds the server asked to wait before the next request.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        error_code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code
+        self.retry_after = retry_after
+
+
+class IinkedSignPermanentError(IinkedSignError, AirflowFailException):
+    """Something that does not get better by itself. A retry does not help; the task fails for good."""
+
+
+# --- what does not get better by itself -----------------------------------------------------------------------------
+
+
+class InvalidArgumentError(IinkedSignPermanentError):
+    """An argument is missing, empty-handed or malformed; raised before any request. No retry helps."""
+
+
+class ConnectionSettingsError(IinkedSignPermanentError):
+    """The Airflow connection cannot be used: host, environment, key or an extra is wrong. No retry helps."""
+
+
+class UnknownHostError(ConnectionSettingsError):
+    """The host's name does not resolve. No retry helps."""
+
+
+class AuthenticationError(IinkedSignPermanentError):
+    """The API refused the key or token (401, 403 or a ``..._not_authorized`` code). No retry helps."""
+
+
+class RequestRefusedError(IinkedSignPermanentError):
+    """The API refused the request itself (400 and its like, with an error code). No retry helps."""
+
+
+class NotFoundError(RequestRefusedError):
+    """The API knows nothing under that id, or the key may not see it (``..._not_found``). No retry helps."""
+
+
+class PackageNotFoundError(NotFoundError):
+    """The package does not exist in this data centre, or the key may not see it. No retry helps."""
+
+
+class RetentionError(RequestRefusedError):
+    """A retention policy forbids the deletion. No retry helps before the retention ends."""
+
+
+class StateRefusedError(IinkedSignPermanentError):
+    """A recording is in a state that must not be deleted; nothing was sent. No retry helps before that changes."""
+
+
+class StrangerError(IinkedSignPermanentError):
+    """An answer names a recording or a package that was not asked for; everything stops at once. No retry helps."""
+
+
+class ProofError(IinkedSignPermanentError):
+    """A copy or its custody record does not agree with the other, or with the recording. No retry helps."""
+
+
+class RecordingFailedError(IinkedSignPermanentError):
+    """The platform says that a recording that is waited for has failed. No retry helps by itself."""
+
+
+class RecordingDeletedError(IinkedSignPermanentError):
+    """A recording that is waited for, or asked for, is deleted on the platform. No retry helps."""
+
+
+# --- what a retry may mend ------------------------------------------------------------------------------------------
+
+
+class ServiceUnavailableError(IinkedSignError):
+    """
+    The service was not reached, or broke off before answering. A retry may help.
+
+    :param sent: whether the request may have reached the server; False only when that is certain.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class ServerError(IinkedSignError):
+    """The service answered with a 5xx status. A retry may help."""
+
+
+class RateLimitError(IinkedSignError):
+    """Too many requests (429), beyond what is waited for in place. A retry helps after ``retry_after`` seconds."""
+
+
+class UnexpectedAnswerError(IinkedSignError):
+    """The answer is not what the API documents: HTML, broken JSON, a redirect. A retry may help."""
+
+
+class RouteNotFoundError(UnexpectedAnswerError):
+    """The path itself does not exist there (404 or 405 without an API error code). A retry may help."""
+
+
+class NotArchivedError(IinkedSignError):
+    """A recording that was asked for is not archived yet, or not listed yet. A retry may help later."""
+
+
+class TransferError(IinkedSignError):
+    """A recording could not be fetched whole; nothing was published. A retry may help."""
+
+
+class StorageError(IinkedSignError):
+    """The company's own storage refused or failed. A retry may help."""
+
+
+class StillListedError(IinkedSignError):
+    """The list still shows a recording after its deletion was asked for. A retry may help."""

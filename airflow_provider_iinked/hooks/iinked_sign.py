@@ -1,0 +1,291 @@
+"""The hook: credentials from an Airflow connection, and one method for each documented call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_iinked.arguments import check_count, check_id
+from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.client.settings import ApiSettings, read_settings, unknown_extras
+from airflow_provider_iinked.client.sync import SyncClient
+from airflow_provider_iinked.exceptions import (
+    AuthenticationError,
+    ConnectionSettingsError,
+    IinkedSignError,
+    RateLimitError,
+    RouteNotFoundError,
+    ServiceUnavailableError,
+    UnexpectedAnswerError,
+    UnknownHostError,
+)
+from airflow_provider_iinked.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_iinked.models import Package, StoredVideo, Video, parse_package, parse_videos
+
+if TYPE_CHECKING:
+    import requests
+
+
+class IinkedSignHook(BaseHook):
+    """
+    Talk to iinked Sign with the credentials of an Airflow connection.
+
+    The connection is read when it is first needed, never in the constructor. One pooled session serves all calls; use
+    a hook in one thread.
+
+    .. seealso:: https://docs.iinkedsign.com/v4/authentication
+
+    :param iinked_sign_conn_id: the connection.
+    """
+
+    conn_name_attr = "iinked_sign_conn_id"
+    default_conn_name = "iinked_sign_default"
+    conn_type = "iinked_sign"
+    hook_name = "iinked Sign"
+
+    def __init__(self, iinked_sign_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.iinked_sign_conn_id = iinked_sign_conn_id
+        self._delete_by_short_path = False
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the form's field behaviour for Airflow below 3.2; newer ones read the provider's metadata."""
+        return UI_FIELD_BEHAVIOUR
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's extra fields for Airflow below 3.2; newer ones read the provider's metadata."""
+        from airflow_provider_iinked.hooks.form import build_widgets
+
+        return build_widgets(CONN_FIELDS)
+
+    @cached_property
+    def settings(self) -> ApiSettings:
+        """
+        The connection, checked.
+
+        :raises ConnectionSettingsError: when it cannot be used.
+        """
+        connection = self.get_connection(self.iinked_sign_conn_id)
+        extra = connection.extra_dejson
+        settings = read_settings(
+            host=connection.host,
+            secret=connection.password,
+            extra=extra,
+            port=connection.port,
+            scheme=connection.schema,
+        )
+        mask_secret(settings.secret)
+        if unknown := unknown_extras(extra):
+            self.log.warning("Connection %s: unknown extras are ignored: %s", self.iinked_sign_conn_id, unknown)
+        return settings
+
+    @property
+    def api_base(self) -> str:
+        """Base URL of the API in use."""
+        return self.settings.api_base
+
+    @cached_property
+    def client(self) -> SyncClient:
+        """The transport over :attr:`settings`."""
+        return SyncClient(self.settings)
+
+    def get_conn(self) -> requests.Session:
+        """
+        Return the session that carries the credential; it belongs to this hook.
+
+        :return: the session.
+        :raises ConnectionSettingsError: when the connection cannot be used.
+        """
+        return self.client.session
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Prove host and key with one cheap read, and say in words what is wrong.
+
+        :return: whether all is well, and a sentence for the form.
+        """
+        try:
+            answer = self.client.send(protocol.list_packages({}, take=1, skip=0), max_retries=0)
+        except Exception as error:
+            return False, _explain(error)
+        if not isinstance(answer.get("items"), list):
+            return False, f"{self.api_base} answered, but not as iinked Sign does. Check host and path."
+        return True, f"Connected to {self.api_base}; the key is accepted."
+
+    def list_packages(
+        self,
+        *,
+        member_id: str | None = None,
+        team_id: str | None = None,
+        folder_id: str | None = None,
+        all_members: bool | None = None,
+        search: str | None = None,
+        types: Sequence[str] | None = None,
+        states: Sequence[str] | None = None,
+        is_executed: bool | None = None,
+        days: int | None = None,
+        sort_by: str | None = None,
+        page_size: int = 50,
+    ) -> Iterator[Package]:
+        """
+        Go through the packages that match, page by page: ``POST /packages/list``.
+
+        .. seealso:: https://docs.iinkedsign.com/v4/api/packages/list
+
+        :param member_id: packages of this member.
+        :param team_id: packages of this team.
+        :param folder_id: packages in this folder.
+        :param all_members: True for the whole organization.
+        :param search: full text; ``*`` at the end of a word matches beginnings.
+        :param types: package types.
+        :param states: package states.
+        :param is_executed: only packages that all have signed, or only others.
+        :param days: only packages whose sign-by date is within so many days.
+        :param sort_by: the API's sort key.
+        :param page_size: packages a request.
+        :return: the packages, each once, although paging may shift meanwhile.
+        :raises IinkedSignError: as the API's answer says.
+        """
+        filters = {
+            "memberId": member_id,
+            "teamId": team_id,
+            "folderId": folder_id,
+            "allMembers": all_members,
+            "search": search,
+            "types": list(types) if types is not None else None,
+            "states": list(states) if states is not None else None,
+            "isExecuted": is_executed,
+            "days": days,
+            "sortBy": sort_by,
+        }
+        body = {name: value for name, value in filters.items() if value is not None}
+        return self._pages(body, check_count(page_size, "page_size", least=1))
+
+    def _pages(self, filters: dict[str, Any], take: int) -> Iterator[Package]:
+        seen: set[str] = set()
+        skip = 0
+        while True:
+            answer = self.client.send(protocol.list_packages(filters, take=take, skip=skip))
+            items = answer.get("items")
+            if not isinstance(items, list):
+                raise UnexpectedAnswerError("The API's list of packages has no items; nothing was done with it.")
+            fresh = [package for package in map(parse_package, items) if package.package_id not in seen]
+            seen.update(package.package_id for package in fresh)
+            yield from fresh
+            skip += len(items)
+            total = answer.get("total")
+            # An empty page, or one with nothing new (an offset that is ignored), ends it whatever `total` says.
+            if not fresh or (isinstance(total, int) and skip >= total):
+                return
+
+    def get_package(self, package_id: str) -> Package:
+        """
+        Read one package: ``GET /packages/{packageId}``.
+
+        :param package_id: the package.
+        :return: the package; its fields may hold links that are secrets.
+        :raises InvalidArgumentError: for a package_id that is no id, before anything is sent.
+        :raises PackageNotFoundError: when it does not exist, or the key may not see it.
+        """
+        answer = self.client.send(protocol.get_package(package_id))
+        inner = answer.get("package")
+        return parse_package(inner if isinstance(inner, dict) and "packageId" not in answer else answer)
+
+    def list_videos(self, package_id: str) -> list[Video]:
+        """
+        List the videos of a package: ``GET /packages/{packageId}/videos``.
+
+        .. seealso:: https://docs.iinkedsign.com/v4/api/videos/list
+
+        :param package_id: the package.
+        :return: its videos, in the API's order.
+        :raises InvalidArgumentError: for a package_id that is no id, before anything is sent.
+        :raises PackageNotFoundError: when it does not exist, or the key may not see it.
+        :raises StrangerError: when the answer is about another package.
+        """
+        return parse_videos(self.client.send(protocol.list_videos(package_id)), package_id)
+
+    def delete_video(self, package_id: str, meeting_video_id: str) -> dict[str, Any]:
+        """
+        Delete one video, for good. Low level: no list, no proof, no receipt; the delete operator has them.
+
+        .. seealso:: https://docs.iinkedsign.com/v4/api/videos/delete
+
+        :param package_id: the package.
+        :param meeting_video_id: the video; an empty one is refused before anything is sent.
+        :return: the API's answer.
+        :raises InvalidArgumentError: for an id that is empty or no id, before anything is sent.
+        :raises IinkedSignError: as the API's answer says; after an unclear one look at the list, do not ask again.
+        """
+        return self._delete(protocol.delete_video(package_id, meeting_video_id))
+
+    def delete_all_videos(self, package_id: str) -> dict[str, Any]:
+        """
+        Delete EVERY video of a package, for good, whatever its state, known to you or not. No operator calls this.
+
+        :param package_id: the package.
+        :return: the API's answer.
+        :raises InvalidArgumentError: for a package_id that is no id, before anything is sent.
+        :raises IinkedSignError: as the API's answer says.
+        """
+        return self._delete(protocol.delete_all_videos(package_id))
+
+    def _delete(self, ways: tuple[protocol.Request, protocol.Request]) -> dict[str, Any]:
+        """Send a deletion by the path that the API knows; what is learned holds for this hook."""
+        first, second = reversed(ways) if self._delete_by_short_path else ways
+        try:
+            return self.client.send(first)
+        except RouteNotFoundError:
+            answer = self.client.send(second)
+            self._delete_by_short_path = not self._delete_by_short_path
+            return answer
+
+    def download_video(self, package_id: str, meeting_video_id: str, destination: str) -> StoredVideo:
+        """
+        Copy one archived video into your own storage, prove the copy and write its custody record.
+
+        :param package_id: the package.
+        :param meeting_video_id: the video.
+        :param destination: URL with an explicit scheme, as the download operator takes it.
+        :return: where the copy and its custody record lie.
+        :raises InvalidArgumentError: for an id or a destination that cannot be used, before anything is sent.
+        :raises NotArchivedError: when the video is not archived, or not listed.
+        :raises TransferError: when it could not be fetched whole; nothing is published then.
+        :raises StorageError: when the storage failed.
+        """
+        from airflow_provider_iinked.archive import ArchiveOrder, archive_videos
+
+        order = ArchiveOrder(
+            package_id=check_id(package_id, "package_id"),
+            destination=destination,
+            meeting_video_ids=(check_id(meeting_video_id, "meeting_video_id"),),
+        )
+        return archive_videos(self, order)[0]
+
+    def close(self) -> None:
+        """Close the session, if one was opened."""
+        if "client" in self.__dict__:
+            self.client.close()
+
+
+def _explain(error: Exception) -> str:
+    """Say for the connection form what kind of trouble it is, then the details."""
+    kinds: tuple[tuple[type[Exception], str], ...] = (
+        (UnknownHostError, "Unknown host"),
+        (ConnectionSettingsError, "Connection not usable"),
+        (AuthenticationError, "Key refused"),
+        (RouteNotFoundError, "Wrong path"),
+        (UnexpectedAnswerError, "Not the iinked Sign API"),
+        (RateLimitError, "Too many requests"),
+        (ServiceUnavailableError, "Not reachable"),
+        (IinkedSignError, "Failed"),
+    )
+    for kind, words in kinds:
+        if isinstance(error, kind):
+            return f"{words}: {error}"
+    return f"Failed: {type(error).__name__}"

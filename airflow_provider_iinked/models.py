@@ -1,0 +1,293 @@
+"""
+What the API speaks of, parsed once at the edge. No Airflow, no network.
+
+Every field but the ids may be absent or null, unknown fields and states survive (fact sheet, sections 3 and 5.1), and a
+value that cannot be read is None, never an error: a strange date must not stop a recording from being copied.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_iinked.exceptions import StrangerError, UnexpectedAnswerError
+
+if TYPE_CHECKING:
+    from pendulum import DateTime
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+SECRET_FIELDS = ("url", "timeUrlExpires")
+"""Fields of a video that make up its signed URL; they never leave the process."""
+
+
+class VideoState(StrEnum):
+    """State of a video as documented. A state that is not listed here is waited for, reported and never deleted."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    QUEUED = "queued"
+    FAILED = "failed"
+    ARCHIVED = "archived"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True)
+class Video:
+    """
+    One recording of a package, as listed.
+
+    :param meeting_video_id: its id, in the spelling of the API.
+    :param state: its state as the API spells it; '' when the API gave none.
+    :param fields: the whole object of the API, unknown fields included; holds the signed URL.
+    """
+
+    meeting_video_id: str
+    state: str
+    fields: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def is_archived(self) -> bool:
+        """True when the recording can be downloaded."""
+        return self.state == VideoState.ARCHIVED
+
+    @property
+    def is_deleted(self) -> bool:
+        """True when the platform lists the recording as permanently removed."""
+        return self.state == VideoState.DELETED
+
+    @property
+    def url(self) -> str | None:
+        """The signed URL; a secret."""
+        value = self.fields.get("url")
+        return value if isinstance(value, str) and value else None
+
+    @property
+    def size(self) -> int | None:
+        """Size in bytes as the API tells it."""
+        return whole_number(self.fields.get("size"))
+
+    @cached_property
+    def time_created(self) -> DateTime | None:
+        """When the recording was made."""
+        return parse_time(self.fields.get("timeCreated"))
+
+    @cached_property
+    def time_retention(self) -> DateTime | None:
+        """When the platform's retention of the recording ends."""
+        return parse_time(self.fields.get("timeRetention"))
+
+    @cached_property
+    def time_url_expires(self) -> DateTime | None:
+        """When the signed URL ends."""
+        return parse_time(self.fields.get("timeUrlExpires"))
+
+    @cached_property
+    def duration(self) -> timedelta | None:
+        """Play length."""
+        return parse_duration(self.fields.get("duration"))
+
+    def public_fields(self) -> dict[str, Any]:
+        """Return the API's fields without the signed URL: what may be logged, stored and passed on."""
+        return {name: value for name, value in self.fields.items() if name not in SECRET_FIELDS}
+
+
+class Listing:
+    """
+    The videos of a package at one moment, found by id.
+
+    :param videos: what the API listed.
+    """
+
+    def __init__(self, videos: Iterable[Video]) -> None:
+        self.videos = tuple(videos)
+        self._alike: dict[str, list[Video]] = {}
+        for video in self.videos:
+            self._alike.setdefault(video.meeting_video_id.casefold(), []).append(video)
+
+    def find(self, meeting_video_id: str) -> Video | None:
+        """
+        Find a video; an id that differs from a listed one by case alone is that one.
+
+        :param meeting_video_id: the id to find.
+        :return: the video, or None when it is not listed.
+        :raises UnexpectedAnswerError: when several differ from it by case alone and none is spelled like it.
+        """
+        alike = self._alike.get(meeting_video_id.casefold(), [])
+        exact = [video for video in alike if video.meeting_video_id == meeting_video_id]
+        if len(alike) > 1 and not exact:
+            raise UnexpectedAnswerError(f"Several listed videos differ from {meeting_video_id} by case alone.")
+        return (exact or alike or [None])[0]
+
+
+@dataclass(frozen=True)
+class Package:
+    """
+    One package, as listed or read.
+
+    :param package_id: its id.
+    :param fields: the whole object of the API; may hold links that are secrets, so never log or store it whole.
+    """
+
+    package_id: str
+    fields: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str | None:
+        """Its name."""
+        return self.fields.get("name")
+
+    @property
+    def state(self) -> str | None:
+        """Its state as the API spells it."""
+        return self.fields.get("state")
+
+    @property
+    def type(self) -> str | None:
+        """Its type as the API spells it."""
+        return self.fields.get("type")
+
+    @cached_property
+    def time_retention(self) -> DateTime | None:
+        """When the retention of the package ends."""
+        return parse_time(self.fields.get("timeRetention"))
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """
+    A copy whose custody record is written: what the download's XCom holds.
+
+    :param package_id: the package.
+    :param meeting_video_id: the recording.
+    :param uri: where the copy lies.
+    :param size: its bytes.
+    :param sha256: hex digest of its bytes.
+    :param custody_uri: where its custody record lies.
+    """
+
+    package_id: str
+    meeting_video_id: str
+    uri: str
+    size: int
+    sha256: str
+    custody_uri: str
+
+    def as_xcom(self) -> dict[str, Any]:
+        """Return the short form of the custody record that tasks pass on."""
+        return dict(self.__dict__)
+
+
+def parse_video(fields: object) -> Video:
+    """
+    Read one video object.
+
+    :param fields: the JSON value.
+    :return: the video.
+    :raises UnexpectedAnswerError: when it is no object, or has no usable id.
+    """
+    if not isinstance(fields, Mapping):
+        raise UnexpectedAnswerError("The API listed a video that is not an object. Nothing was done with it.")
+    video_id = fields.get("meetingVideoId")
+    if not isinstance(video_id, str) or not _ID.fullmatch(video_id):
+        raise UnexpectedAnswerError("The API listed a video without a usable meetingVideoId. Nothing was done with it.")
+    state = fields.get("state")
+    return Video(video_id, state if isinstance(state, str) else "", fields)
+
+
+def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
+    """
+    Read ``{packageId, videos: [...]}``, the answer of both the list and the delete call.
+
+    :param answer: the JSON object.
+    :param package_id: the package that was asked for.
+    :return: its videos, in the API's order; one that is named twice alike stands once.
+    :raises UnexpectedAnswerError: when it is not of that form.
+    :raises StrangerError: when it is about another package.
+    """
+    named = answer.get("packageId")
+    listed = answer.get("videos")
+    if named is not None and (not isinstance(named, str) or named.casefold() != package_id.casefold()):
+        raise StrangerError(
+            f"The API answered about another package than the one asked for ({package_id}). Everything stops here; "
+            "look at what stands between this worker and the API (a cache, a proxy) before clearing the task."
+        )
+    if listed is None and named is not None:
+        return []
+    if not isinstance(listed, list):
+        raise UnexpectedAnswerError(f"The API's answer about package {package_id} has no list of videos.")
+    videos: dict[str, Video] = {}
+    for item in listed:
+        video = parse_video(item)
+        if videos.setdefault(video.meeting_video_id, video).state != video.state:
+            raise UnexpectedAnswerError(
+                f"The API lists video {video.meeting_video_id} twice, in different states. Nothing was done with it."
+            )
+    return list(videos.values())
+
+
+def parse_package(fields: object) -> Package:
+    """
+    Read one package object.
+
+    :param fields: the JSON value.
+    :return: the package.
+    :raises UnexpectedAnswerError: when it is no object, or has no usable id.
+    """
+    package_id = fields.get("packageId") if isinstance(fields, Mapping) else None
+    if not isinstance(package_id, str) or not _ID.fullmatch(package_id):
+        raise UnexpectedAnswerError("The API listed a package without a usable packageId.")
+    return Package(package_id, fields)  # type: ignore[arg-type]
+
+
+def whole_number(value: object) -> int | None:
+    """
+    Read a whole number that may be spelled as a float.
+
+    :param value: the JSON value.
+    :return: the number, or None where there is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else None
+
+
+def parse_time(value: object) -> DateTime | None:
+    """
+    Read an ISO 8601 time; up to 7 fractional digits are seen, a time without a zone is UTC.
+
+    :param value: the JSON value.
+    :return: the time, or None where there is none that can be read.
+    """
+    import pendulum
+
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        parsed = pendulum.parse(value)
+    except (ValueError, OverflowError):
+        return None
+    return parsed if isinstance(parsed, pendulum.DateTime) else None
+
+
+def parse_duration(value: object) -> timedelta | None:
+    """
+    Read an ISO 8601 duration.
+
+    :param value: the JSON value.
+    :return: the duration, or None where there is none that can be read.
+    """
+    import isodate
+
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        parsed = isodate.parse_duration(value)
+    except (ValueError, OverflowError, isodate.ISO8601Error):
+        return None
+    return parsed if isinstance(parsed, timedelta) else None

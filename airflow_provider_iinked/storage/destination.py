@@ -1,0 +1,109 @@
+"""What a destination URL may look like. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from airflow_provider_iinked.arguments import is_empty_word
+from airflow_provider_iinked.exceptions import InvalidArgumentError
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
+# File systems that forget (memory) or that answer from a copy of their own (the caches): proof needs the real store.
+_REFUSED_SCHEMES = frozenset({"memory", "simplecache", "filecache", "blockcache", "cached", "dir", "reference"})
+LOCAL_SCHEMES = frozenset({"file", "local"})
+
+
+def check_destination(value: object, field: str = "destination") -> str:
+    """
+    Let a destination URL pass, or refuse it.
+
+    :param value: the value of the argument, as resolved.
+    :param field: the argument's name, for the error.
+    :return: the URL without a slash at its end.
+    :raises InvalidArgumentError: when it is blank, has no scheme, is relative, shows that a template gave nothing, or
+        names a file system that forgets or caches.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{field} must be a URL as text, not a {type(value).__name__}. Nothing was sent.")
+    problem = _problem(value)
+    if problem:
+        raise InvalidArgumentError(
+            f"{field} {value!r} {problem}. Nothing was sent. "
+            "Use an absolute URL such as s3://conn_id@bucket/prefix or file:///data/recordings."
+        )
+    match = _URL.fullmatch(value)
+    scheme, rest = match.groups() if match else ("", "")
+    if scheme in LOCAL_SCHEMES:
+        rest = "/" + "/".join(part for part in rest.removeprefix("localhost").split("/") if part)
+    return f"{scheme}://{rest.rstrip('/') or '/'}"
+
+
+def scheme_of(url: str) -> str:
+    """
+    Return the scheme of a URL.
+
+    :param url: the URL.
+    :return: the text before ``://``.
+    """
+    return url.partition("://")[0]
+
+
+def is_local(url: str) -> bool:
+    """
+    Tell whether a URL names the worker's own disk.
+
+    :param url: the URL.
+    :return: True for ``file:`` and ``local:``.
+    """
+    return scheme_of(url) in LOCAL_SCHEMES
+
+
+def join(base: str, *names: str) -> str:
+    """
+    Put names below a URL.
+
+    :param base: a checked destination.
+    :param names: path parts, each free of slashes.
+    :return: the longer URL.
+    """
+    return "/".join([base.rstrip("/"), *names])
+
+
+def _problem(value: str) -> str | None:
+    if not value.strip():
+        return "is blank"
+    if value != value.strip() or not value.isprintable():
+        return "has white space around it or control characters in it"
+    if "{" in value or "}" in value:
+        return "has left-over braces; a template was not rendered"
+    if "::" in value:
+        return "chains file systems"
+    match = _URL.fullmatch(value)
+    if not match:
+        return "has no scheme, or is relative"
+    scheme, rest = match.groups()
+    if scheme in _REFUSED_SCHEMES:
+        return f"names the file system {scheme!r}, which forgets or caches"
+    if "?" in rest or "#" in rest:
+        return "has a query or a fragment"
+    return _path_problem(scheme, rest)
+
+
+def _path_problem(scheme: str, rest: str) -> str | None:
+    try:
+        netloc = urlsplit(f"{scheme}://{rest}").netloc
+    except ValueError:
+        return "cannot be read as a URL"
+    parts = rest.split("/")
+    if any(is_empty_word(word) for part in parts for word in part.split("@")):
+        return "has a part 'None' or 'null': a template gave nothing"
+    if ".." in parts or "." in parts:
+        return "has a relative part"
+    if scheme in LOCAL_SCHEMES:
+        return None if netloc in ("", "localhost") and "/" in rest else "is relative"
+    if not netloc.rpartition("@")[2]:
+        return "names no bucket or container"
+    if "" in rest.rstrip("/").split("/"):
+        return "has an empty path part: a template gave nothing"
+    return None

@@ -1,0 +1,289 @@
+"""One opened file system without caches, addressed by URL. The only place that knows ObjectStoragePath and fsspec."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
+from airflow_provider_iinked.storage import local
+from airflow_provider_iinked.storage.destination import is_local, join, scheme_of
+
+ADHOC: Final = "adhoc"
+"""Token of work that is no task of a Dag run."""
+TEMPORARY: Final = ".part"
+STRANGERS_LITTER_AGE: Final = 86400.0
+READ_SIZE: Final = 4 << 20
+
+log = logging.getLogger(__name__)
+
+# Names under which fsspec's file systems report the store's own validators, by what they mean.
+_VALIDATORS: Mapping[str, tuple[str, ...]] = {
+    "etag": ("ETag", "etag"),
+    "version_id": ("VersionId", "version_id", "generation"),
+}
+
+
+class Store:
+    """
+    The file system behind a URL, opened afresh: nothing that it answers comes from a cache.
+
+    Open it in the task's own thread (the storage's connection is looked up there); afterwards threads may use it.
+
+    :param url: a checked destination, or the URL of an object.
+    :param token: marks the temporary names of this run, so that its next try may remove what a killed one left.
+    :raises InvalidArgumentError: when Airflow knows no file system for the URL's scheme.
+    :raises StorageError: when the file system cannot be opened.
+    """
+
+    def __init__(self, url: str, token: str = ADHOC) -> None:
+        self.token = token
+        self.is_local = is_local(url)
+        self.scheme = scheme_of(url)
+        try:
+            path = ObjectStoragePath(url)
+            self.fs = _without_caches(path.fs)
+        except ValueError as error:
+            raise InvalidArgumentError(
+                f"Airflow knows no file system for {self.scheme}:// ({type(error).__name__}). Nothing was sent. "
+                "Install the provider and the fsspec package of that store."
+            ) from error
+        except Exception as error:
+            raise StorageError(
+                f"The storage behind {self.scheme}:// could not be opened ({type(error).__name__}). Nothing was sent. "
+                "Check the connection in the URL."
+            ) from error
+
+    def path(self, url: str) -> str:
+        """
+        Turn a URL of this store into the file system's own path.
+
+        :param url: the URL, with or without a connection id.
+        :return: the path.
+        """
+        scheme, _, rest = url.partition("://")
+        netloc, slash, key = rest.partition("/")
+        return str(self.fs._strip_protocol(f"{scheme}://{netloc.rpartition('@')[2]}{slash}{key}"))
+
+    def info(self, url: str) -> dict[str, Any] | None:
+        """
+        Look at an object.
+
+        :param url: the object.
+        :return: what the store tells of it; None when it does not exist.
+        :raises StorageError: when it cannot be looked at.
+        """
+        with self._speaking_of("look at", url):
+            try:
+                self.fs.invalidate_cache()
+                found: dict[str, Any] = self.fs.info(self.path(url))
+            except FileNotFoundError:
+                return None
+            return found if found.get("type") != "directory" else None
+
+    def list_names(self, url: str) -> list[str]:
+        """
+        List the names right below a folder.
+
+        :param url: the folder.
+        :return: names without their path; empty when the folder does not exist.
+        :raises StorageError: when it cannot be listed.
+        """
+        with self._speaking_of("list", url):
+            try:
+                self.fs.invalidate_cache()
+                found = self.fs.ls(self.path(url), detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            return [str(name).rstrip("/").rsplit("/", 1)[-1] for name in found]
+
+    def read_json(self, url: str) -> tuple[bool, Any]:
+        """
+        Read a small JSON object afresh.
+
+        :param url: the object.
+        :return: whether it exists, and its value (None when it is no JSON).
+        :raises StorageError: when it cannot be read.
+        """
+        with self._speaking_of("read", url):
+            try:
+                self.fs.invalidate_cache()
+                text = self.fs.cat_file(self.path(url))
+            except FileNotFoundError:
+                return False, None
+        try:
+            return True, json.loads(text)
+        except (ValueError, RecursionError):
+            return True, None
+
+    def write_json(
+        self, url: str, value: Mapping[str, Any], *, overwrite: bool = False, durable: bool = False
+    ) -> bool:
+        """
+        Write a small JSON object, whole or not at all.
+
+        :param url: the object.
+        :param value: what to write.
+        :param overwrite: whether an object of that name may be replaced.
+        :param durable: whether it must survive a loss of power before this returns.
+        :return: False when it exists and may not be replaced.
+        :raises StorageError: when it cannot be written.
+        """
+        data = json.dumps(value, indent=2).encode() + b"\n"
+        with self._speaking_of("write", url):
+            if self.is_local:
+                path = self.path(url)
+                return local.write_whole(path, data, self.temporary(path), overwrite=overwrite, durable=durable)
+            if not overwrite and self.fs.exists(self.path(url)):
+                return False
+            self.fs.pipe_file(self.path(url), data)
+            return True
+
+    def sha256(self, url: str, stop: Callable[[], bool] = lambda: False) -> tuple[str, int] | None:
+        """
+        Read an object from its first byte to its last.
+
+        :param url: the object.
+        :param stop: asked between two reads; True ends the reading with an error.
+        :return: hex digest and number of bytes; None when it does not exist.
+        :raises StorageError: when it cannot be read.
+        """
+        digest = hashlib.sha256()
+        size = 0
+        with self._speaking_of("read", url):
+            try:
+                self.fs.invalidate_cache()
+                with self.fs.open(self.path(url), "rb", block_size=READ_SIZE, cache_type="readahead") as stream:
+                    while data := stream.read(READ_SIZE):
+                        if stop():
+                            raise StorageError(f"Reading {url} was stopped.")
+                        digest.update(data)
+                        size += len(data)
+            except FileNotFoundError:
+                return None
+        return digest.hexdigest(), size
+
+    def move(self, source: str, target: str) -> None:
+        """
+        Give an object another name on the store's side.
+
+        :param source: the object.
+        :param target: its new name, which must be free.
+        :raises StorageError: when it cannot be moved.
+        """
+        with self._speaking_of("move", source):
+            if self.is_local:
+                local.give_name(self.path(source), self.path(target))
+            else:
+                self.fs.mv(self.path(source), self.path(target))
+
+    def remove(self, url: str) -> None:
+        """
+        Remove an object that is this provider's own litter.
+
+        :param url: the object.
+        :raises StorageError: when it cannot be removed.
+        """
+        with self._speaking_of("remove", url), contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(url))
+
+    def settle(self, *urls: str) -> None:
+        """
+        See to it that what was written survives a loss of power; object stores do so by themselves.
+
+        :param urls: the objects.
+        :raises StorageError: when the disk cannot be synced.
+        """
+        if not self.is_local:
+            return
+        with self._speaking_of("sync", urls[0]):
+            local.sync([self.path(url) for url in urls])
+
+    def temporary(self, path: str) -> str:
+        """
+        Make a temporary name beside a final one; it carries the run.
+
+        :param path: the final name, or the stem of it.
+        :return: a name that nobody else uses.
+        """
+        return f"{path}.{self.token}-{os.urandom(4).hex()}{TEMPORARY}"
+
+    def remove_litter(self, folder: str) -> None:
+        """
+        Remove temporary names that a killed run left: this run's own, and strangers' older than a day.
+
+        :param folder: the folder to look through.
+        :raises StorageError: when it cannot be listed.
+        """
+        for name in self.list_names(folder):
+            if not name.endswith(TEMPORARY):
+                continue
+            url = join(folder, name)
+            own = f".{self.token}-" in name
+            try:
+                if self.is_local:
+                    if own or self._age(url) > STRANGERS_LITTER_AGE:
+                        local.remove_if_abandoned(self.path(url))
+                elif (own and self.token != ADHOC) or self._age(url) > STRANGERS_LITTER_AGE:
+                    self.remove(url)
+            except (OSError, StorageError) as error:
+                log.warning("Left the temporary file %s where it is: %s", url, type(error).__name__)
+
+    def _age(self, url: str) -> float:
+        """Seconds since an object was written; 0 where the store does not tell."""
+        info = self.info(url) or {}
+        written = info.get("mtime") or info.get("LastModified") or info.get("last_modified") or info.get("updated")
+        if isinstance(written, datetime):
+            return time.time() - written.timestamp()
+        return time.time() - written if isinstance(written, (int, float)) else 0.0
+
+    @contextlib.contextmanager
+    def _speaking_of(self, act: str, url: str) -> Iterator[None]:
+        """Turn whatever a file system raises into one error of ours; its own text may hold credentials."""
+        try:
+            yield
+        except StorageError:
+            raise
+        except Exception as error:
+            number = f" {errno}" if (errno := getattr(error, "errno", None)) else ""
+            raise StorageError(
+                f"Could not {act} {url} ({type(error).__name__}{number}). Check the storage and its connection; "
+                "clearing the task is safe."
+            ) from None
+
+
+def validator_of(info: Mapping[str, Any]) -> dict[str, str] | None:
+    """
+    Pick the store's own validators out of what it tells of an object.
+
+    :param info: the file system's info.
+    :return: ``etag`` and ``version_id`` as far as the store gives them; None where it gives none.
+    """
+    found = {
+        meaning: str(info[name]).strip('"')
+        for meaning, names in _VALIDATORS.items()
+        for name in names
+        if info.get(name) not in (None, "", "null")
+    }
+    return found or None
+
+
+def _without_caches(fs: Any) -> Any:
+    """Build a second instance of a file system that remembers nothing."""
+    options = {**fs.storage_options, "skip_instance_cache": True}
+    try:
+        fresh = type(fs)(*fs.storage_args, **options, use_listings_cache=False)
+    except TypeError:
+        fresh = type(fs)(*fs.storage_args, **options)
+    if hasattr(fresh, "dircache") and hasattr(fresh.dircache, "use_listings_cache"):
+        fresh.dircache.use_listings_cache = False
+    return fresh

@@ -1,0 +1,46 @@
+"""A sha256 that is computed in a thread of its own: hashlib lets go of the GIL, so reading and hashing overlap."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from typing import Final
+
+_AHEAD: Final = 8
+
+
+class Digest:
+    """sha256 of a stream of chunks; at most a few chunks are held at a time."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._chunks: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+        self._thread: threading.Thread | None = None
+
+    def update(self, data: bytes) -> None:
+        """
+        Take the next chunk.
+
+        :param data: the chunk.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="sha256", daemon=True)
+            self._thread.start()
+        self._chunks.put(data)
+
+    def _work(self) -> None:
+        while (data := self._chunks.get()) is not None:
+            self._hash.update(data)
+
+    def finish(self) -> str:
+        """
+        Wait for the last chunk.
+
+        :return: the hex digest of all that was taken.
+        """
+        if self._thread is not None:
+            self._chunks.put(None)
+            self._thread.join()
+            self._thread = None
+        return self._hash.hexdigest()

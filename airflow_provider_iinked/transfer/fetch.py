@@ -1,0 +1,220 @@
+"""One recording on its way: resumable, so that the task's own thread can hand it a fresh URL and send it on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from airflow_provider_iinked.client.protocol import MAX_PATIENCE, backoff
+from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError
+from airflow_provider_iinked.storage.upload import Upload
+from airflow_provider_iinked.transfer.answer import Answer, Meaning, known_total, read_meaning
+from airflow_provider_iinked.transfer.container import container_suffix, looks_like_page
+from airflow_provider_iinked.transfer.digest import Digest
+from airflow_provider_iinked.transfer.source import Source, SourceBrokenError
+
+CHUNK: Final = 1 << 20
+_MOST_FRESH_URLS: Final = 3
+
+
+class UrlEndedError(Exception):
+    """The signed URL has ended; go on with a fresh one. Never leaves the archive."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """
+    A recording that is whole and hashed, but not published.
+
+    :param upload: where its bytes are.
+    :param size: its bytes.
+    :param sha256: hex digest.
+    :param content_type: the host's Content-Type.
+    """
+
+    upload: Upload
+    size: int
+    sha256: str
+    content_type: str
+
+
+class Fetch:
+    """
+    Fetch one recording. Call :meth:`run` in any thread, again and again with fresh URLs as it asks for them.
+
+    :param start_upload: opens an upload for a suffix and a size.
+    :param expected_size: the API's ``size``; None where it is not to be trusted, or unknown.
+    :param timeout: seconds for connecting, and for each read.
+    :param max_retries: how often to try again without getting any further.
+    :param stop: set when the task ends; a transfer then stops at its next chunk.
+    """
+
+    def __init__(
+        self,
+        start_upload: Callable[[str, int], Upload],
+        *,
+        expected_size: int | None,
+        timeout: float,
+        max_retries: int,
+        stop: threading.Event,
+    ) -> None:
+        self._start_upload = start_upload
+        self._expected_size = expected_size
+        self._max_retries = max_retries
+        self._stop = stop
+        self._source = Source(timeout)
+        self._digest = Digest()
+        self._upload: Upload | None = None
+        self._validator: str | None = None
+        self._content_type = ""
+        self._furthest = 0
+        self._failures = 0
+        self._fresh_urls = 0
+        self._waited = 0.0
+        self.done = 0
+        self.total: int | None = expected_size
+
+    def run(self, url: str) -> Fetched:
+        """
+        Fetch what is missing.
+
+        :param url: the signed URL.
+        :return: the whole recording.
+        :raises UrlEndedError: when a fresh URL is needed; what is fetched so far is kept.
+        :raises TransferError: when it cannot be fetched whole.
+        :raises StorageError: when the storage fails.
+        """
+        while True:
+            try:
+                self._attempt(url)
+            except (SourceBrokenError, requests.RequestException, HTTPError, OSError) as error:
+                self._pause(str(error) if isinstance(error, SourceBrokenError) else type(error).__name__, None)
+            else:
+                if self._upload is not None and self.done == self.total:
+                    return Fetched(self._upload, self.done, self._digest.finish(), self._content_type)
+
+    def abandon(self) -> None:
+        """Leave nothing of it behind."""
+        self._source.close()
+        self._digest.finish()
+        if self._upload is not None:
+            self._upload.discard()
+            self._upload = None
+
+    def close(self) -> None:
+        """Close the sockets; what was fetched stays."""
+        self._source.close()
+
+    def _attempt(self, url: str) -> None:
+        if self.done and self._validator is None:
+            self._start_over()
+        headers = {"Range": f"bytes={self.done}-", "If-Range": self._validator or ""} if self.done else {}
+        response = self._source.open(url, headers)
+        try:
+            answer = Answer(response.status_code, {name.lower(): text for name, text in response.headers.items()})
+            meaning = read_meaning(answer, offset=self.done, validator=self._validator, total=self.total)
+            if meaning is Meaning.TRY_AGAIN:
+                self._pause(f"its host answers HTTP {answer.status}", answer.wait)
+            elif meaning is Meaning.NEW_URL:
+                self._ask_fresh_url(f"its host answers HTTP {answer.status}")
+            elif meaning is Meaning.GIVE_UP:
+                raise TransferError(f"The recording's host answers HTTP {answer.status}; nothing was published.")
+            elif meaning is Meaning.START_OVER:
+                self._start_over()
+                self._pause("what was fetched so far cannot be continued", None)
+            else:
+                if meaning is Meaning.WHOLE:
+                    self._begin(answer)
+                self._read(response, answer)
+        finally:
+            response.close()
+
+    def _begin(self, answer: Answer) -> None:
+        self._start_over()
+        if answer.is_encoded:
+            raise TransferError("The recording's host sends it compressed although asked not to; nothing was published.")
+        if looks_like_page(b"", answer.content_type):
+            self._ask_fresh_url(f"its host answers with a page ({answer.content_type[:40]}) instead of a recording")
+        self.total, problem = known_total(answer, self._expected_size)
+        if problem:
+            raise TransferError(
+                f"The length of the recording is in doubt: {problem}; nothing was published. Where the API's size is "
+                "known to be inexact, set check_size=False."
+            )
+        self._validator = answer.validator
+        self._content_type = answer.content_type
+
+    def _read(self, response: requests.Response, answer: Answer) -> None:
+        total = self.total or 0
+        while data := response.raw.read(CHUNK, decode_content=False):
+            if self._stop.is_set():
+                raise TransferError("The transfer was stopped; nothing was published.")
+            if self._upload is None:
+                self._upload = self._open_upload(data, answer)
+            if self.done + len(data) > total:
+                raise TransferError(
+                    f"The recording goes on after {total} bytes, its length as told; nothing was published."
+                )
+            self._digest.update(data)
+            self._write(data)
+            self.done += len(data)
+        if self.done < total:
+            raise SourceBrokenError(f"it broke off after {self.done} of {total} bytes")
+
+    def _open_upload(self, start: bytes, answer: Answer) -> Upload:
+        suffix = container_suffix(start)
+        if suffix is None:
+            if looks_like_page(start, answer.content_type):
+                self._ask_fresh_url("its host answers with a page instead of a recording")
+            raise TransferError("What the recording's host sends is no video container; nothing was published.")
+        return self._start_upload(suffix, self.total or 0)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            if self._upload is not None:
+                self._upload.write(data)
+        except IinkedSignError:
+            raise
+        except Exception as error:
+            raise StorageError(
+                f"Writing the copy failed after {self.done} bytes ({type(error).__name__}); nothing was published."
+            ) from None
+
+    def _start_over(self) -> None:
+        if self._upload is not None:
+            self._upload.discard()
+            self._upload = None
+        self._digest.finish()
+        self._digest = Digest()
+        self._validator = None
+        self.done = 0
+
+    def _ask_fresh_url(self, why: str) -> None:
+        self._note_progress()
+        self._fresh_urls += 1
+        if self._fresh_urls > _MOST_FRESH_URLS:
+            raise TransferError(f"The recording cannot be fetched: {why}, with fresh URLs too; nothing was published.")
+        raise UrlEndedError(why)
+
+    def _pause(self, why: str, wait: float | None) -> None:
+        """Wait before the next try, as long as patience lasts; getting any further renews it."""
+        self._note_progress()
+        self._failures += 1
+        self._waited += wait or 0.0
+        if self._failures > self._max_retries or self._waited > MAX_PATIENCE:
+            asked = f"; it asks to come back in {wait:.0f} s" if wait else ""
+            raise TransferError(
+                f"The recording cannot be fetched: {why} (after {self._failures} tries{asked}); nothing was published."
+            )
+        if self._stop.wait(backoff(self._failures) if wait is None else wait):
+            raise TransferError("The transfer was stopped; nothing was published.")
+
+    def _note_progress(self) -> None:
+        if self.done > self._furthest:
+            self._furthest = self.done
+            self._failures = self._fresh_urls = 0

@@ -1,0 +1,22 @@
+"""The fixture ``iinked_simulator``: ``pytest_plugins = ["airflow_provider_iinked.simulator.pytest_plugin"]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_iinked.simulator.server import IinkedSimulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def iinked_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[IinkedSimulator]:
+    """A fresh, empty simulator, which the connection ``iinked_sign_default`` leads to."""
+    with IinkedSimulator() as simulator:
+        for name, value in simulator.connection_env().items():
+            monkeypatch.setenv(name, value)
+        yield simulator
+    simulator.close()

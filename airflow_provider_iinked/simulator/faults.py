@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Call = Literal["list", "delete", "packages", "get", "status", "recording", "storage", "other", "any"]
 Kind = Literal[
@@ -67,6 +67,10 @@ class Fault:
     hide: bool = False
 
     def __post_init__(self) -> None:
+        if self.call not in get_args(Call) or self.kind not in get_args(Kind):
+            raise ValueError(f"unknown call or kind: {self.call!r}, {self.kind!r}")
+        if self.on not in ("first", "always") and not isinstance(self.on, (int, range)):
+            raise ValueError(f"on must be 'first', 'always', a number or a range, not {self.on!r}")
         if self.kind == "status" and not self.status:
             raise ValueError("a fault of kind 'status' needs status=")
 

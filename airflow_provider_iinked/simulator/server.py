@@ -89,7 +89,13 @@ class IinkedSimulator:
         """Listen on both ports; returns when requests are answered."""
         if self._thread is not None:
             raise RuntimeError("the simulator runs already")
-        sockets = [_listen(port) for port in self._ports]
+        sockets: list[socket.socket] = []
+        try:
+            sockets += (_listen(port) for port in self._ports)
+        except OSError:
+            for sock in sockets:
+                sock.close()
+            raise
         # A second start after stop() listens on the same ports: URLs stay what they were.
         self._ports = [sock.getsockname()[1] for sock in sockets]
         pad_file()
@@ -102,7 +108,8 @@ class IinkedSimulator:
             daemon=True,
         )
         self._thread.start()
-        ready.wait(10)
+        if not ready.wait(10):
+            raise RuntimeError("the simulator did not start")
 
     def stop(self) -> None:
         """Close all sockets at once, also in the middle of answers. ``start`` listens on the same ports again."""
@@ -378,6 +385,10 @@ class IinkedSimulator:
 def _listen(port: int) -> socket.socket:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((ADDRESS, port))
+    try:
+        sock.bind((ADDRESS, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"port {port} of {ADDRESS} is taken or not allowed: {error.strerror}") from None
     sock.listen(1024)
     return sock

@@ -1,4 +1,4 @@
-"""Apache Airflow provider for iinked Sign (Syngrafii): wait for recordings, copy and prove them, delete exactly those."""
+"""Apache Airflow provider for iinked Sign (Syngrafii): wait for recordings, copy, prove, delete exactly those."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ def check_id(value: object, field: str) -> str:
         )
     if not value.strip() or is_empty_word(value.strip()):
         raise InvalidArgumentError(
-            f"{field} is empty-handed: {_shown(value)}. Nothing was sent. A template or XCom that fills it gave nothing."
+            f"{field} is empty-handed: {_shown(value)}. Nothing was sent. "
+            "The template or XCom that fills it gave nothing."
         )
     if not _ID.fullmatch(value):
         raise InvalidArgumentError(

@@ -122,7 +122,8 @@ class Listing:
         exact = [video for video in alike if video.meeting_video_id == meeting_video_id]
         if len(alike) > 1 and not exact:
             raise UnexpectedAnswerError(f"Several listed videos differ from {meeting_video_id} by case alone.")
-        return (exact or alike or [None])[0]
+        best = exact or alike
+        return best[0] if best else None
 
 
 @dataclass(frozen=True)

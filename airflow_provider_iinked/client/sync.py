@@ -156,7 +156,7 @@ def transport_error(request: protocol.Request, api_base: str, error: Exception) 
     cause = root_cause(error)
     if isinstance(cause, socket.gaierror) and cause.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)):
         return UnknownHostError(
-            f"Could not {request.name}: the host of {api_base} is unknown. Check host and environment of the connection."
+            f"Could not {request.name}: the host of {api_base} is unknown. Check the connection's host and environment."
         )
     sent = not _never_sent(error)
     return ServiceUnavailableError(

@@ -1,1 +1,1 @@
-"""The company's own storage, through ObjectStoragePath: where a copy goes and how it becomes visible only when whole."""
+"""The company's own storage, through ObjectStoragePath: objects become visible only when whole."""

@@ -1,4 +1,4 @@
-"""The worker's own disk: atomic names by hard link, never over an existing one; locks tell living writers from litter."""
+"""The worker's own disk: names by hard link, never over an existing one; locks tell living writers from litter."""
 
 from __future__ import annotations
 

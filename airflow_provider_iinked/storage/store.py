@@ -125,9 +125,7 @@ class Store:
         except (ValueError, RecursionError):
             return True, None
 
-    def write_json(
-        self, url: str, value: Mapping[str, Any], *, overwrite: bool = False, durable: bool = False
-    ) -> bool:
+    def write_json(self, url: str, value: Mapping[str, Any], *, overwrite: bool = False, durable: bool = False) -> bool:
         """
         Write a small JSON object, whole or not at all.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage import local
@@ -107,7 +108,7 @@ class LocalUpload(Upload):
 class _StreamUpload(Upload):
     """An upload through a file object of fsspec."""
 
-    _options: dict[str, Any] = {}
+    _options: ClassVar[Mapping[str, Any]] = {}
 
     def _open(self, path: str) -> Any:
         block = max(_LEAST_BLOCK, -(-self.size // _MOST_BLOCKS))
@@ -120,7 +121,7 @@ class _StreamUpload(Upload):
 class MultipartUpload(_StreamUpload):
     """A multipart (or resumable) upload: the store shows nothing before it is completed."""
 
-    _options = {"autocommit": False}
+    _options: ClassVar[Mapping[str, Any]] = {"autocommit": False}
 
     def __init__(self, store: Store, url: str, size: int) -> None:
         super().__init__(store, url, size)

@@ -19,6 +19,7 @@ from airflow_provider_iinked.transfer.digest import Digest
 from airflow_provider_iinked.transfer.source import Source, SourceBrokenError
 
 CHUNK: Final = 1 << 20
+_LEAST_CHUNK: Final = 16 << 10
 _MOST_FRESH_URLS: Final = 3
 
 
@@ -76,6 +77,7 @@ class Fetch:
         self._failures = 0
         self._fresh_urls = 0
         self._waited = 0.0
+        self._chunk = CHUNK
         self.done = 0
         self.total: int | None = expected_size
 
@@ -128,18 +130,23 @@ class Fetch:
                 self._start_over()
                 self._pause("what was fetched so far cannot be continued", None)
             else:
+                self._check_kind(answer)
                 if meaning is Meaning.WHOLE:
                     self._begin(answer)
                 self._read(response, answer)
         finally:
             response.close()
 
+    def _check_kind(self, answer: Answer) -> None:
+        if answer.is_encoded:
+            raise TransferError(
+                "The recording's host sends it compressed although asked not to; nothing was published."
+            )
+        if looks_like_page(b"", answer.content_type):
+            self._ask_fresh_url("its host answers with a page instead of a recording")
+
     def _begin(self, answer: Answer) -> None:
         self._start_over()
-        if answer.is_encoded:
-            raise TransferError("The recording's host sends it compressed although asked not to; nothing was published.")
-        if looks_like_page(b"", answer.content_type):
-            self._ask_fresh_url(f"its host answers with a page ({answer.content_type[:40]}) instead of a recording")
         self.total, problem = known_total(answer, self._expected_size)
         if problem:
             raise TransferError(
@@ -151,7 +158,7 @@ class Fetch:
 
     def _read(self, response: requests.Response, answer: Answer) -> None:
         total = self.total or 0
-        while data := response.raw.read(CHUNK, decode_content=False):
+        while data := response.raw.read(self._chunk, decode_content=False):
             if self._stop.is_set():
                 raise TransferError("The transfer was stopped; nothing was published.")
             if self._upload is None:
@@ -218,3 +225,6 @@ class Fetch:
         if self.done > self._furthest:
             self._furthest = self.done
             self._failures = self._fresh_urls = 0
+        else:
+            # A connection that is reset takes with it what was not yet read as a whole chunk.
+            self._chunk = max(_LEAST_CHUNK, self._chunk // 4)

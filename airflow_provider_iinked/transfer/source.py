@@ -101,7 +101,9 @@ class Source:
                     verify=self._session.verify,
                 )
         except (requests.RequestException, OSError, ValueError) as error:
-            raise SourceBrokenError(f"the host broke off or was not reached ({type(root_cause(error)).__name__})") from None
+            raise SourceBrokenError(
+                f"the host broke off or was not reached ({type(root_cause(error)).__name__})"
+            ) from None
 
     def close(self) -> None:
         """Close the sockets."""

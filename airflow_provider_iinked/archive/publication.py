@@ -1,0 +1,148 @@
+"""Publishing one whole copy under its final name, never over another, and writing its custody record last."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pendulum
+
+from airflow_provider_iinked import __version__
+from airflow_provider_iinked.archive.existing import read_through
+from airflow_provider_iinked.custody.record import (
+    ProvedCopy,
+    TaskStamp,
+    build_record,
+    folder_of,
+    origin_problems,
+    read_stored_video,
+    record_uri,
+)
+from airflow_provider_iinked.exceptions import IinkedSignError, ProofError, StorageError
+from airflow_provider_iinked.models import StoredVideo, Video
+from airflow_provider_iinked.storage.store import Store, validator_of
+from airflow_provider_iinked.transfer.fetch import Fetched
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """
+    Publish the copies of one package.
+
+    :param store: the storage.
+    :param api_base: the API they come from.
+    :param package_id: the package.
+    :param stamp: the running task.
+    :param package_fields: package fields to keep in the records.
+    """
+
+    store: Store
+    api_base: str
+    package_id: str
+    stamp: TaskStamp
+    package_fields: Mapping[str, Any]
+
+    def publish(self, video: Video, fetched: Fetched) -> StoredVideo:
+        """
+        Publish a copy, then its record; or find that another run has done so, check its copy and drop ours.
+
+        :param video: the recording as listed.
+        :param fetched: its whole copy.
+        :return: where copy and record lie.
+        :raises ProofError: when another run's record and copy do not agree.
+        :raises StorageError: when the storage fails.
+        """
+        uri = fetched.upload.url
+        custody_uri = record_uri(folder_of(uri), video.meeting_video_id)
+        first = self._take_name(video, fetched, custody_uri)
+        if first is not None:
+            return first
+        info = self.store.info(uri)
+        if info is None or info.get("size") != fetched.size:
+            raise StorageError(f"{uri} was written, but the store does not show {fetched.size} bytes there.")
+        validator = validator_of(info)
+        record = build_record(
+            api_base=self.api_base,
+            package_id=self.package_id,
+            video=video,
+            copy=ProvedCopy(
+                uri=uri,
+                size=fetched.size,
+                sha256=fetched.sha256,
+                content_type=fetched.content_type,
+                validator=validator,
+                modified=None if validator else info.get("mtime"),
+            ),
+            time=pendulum.now("UTC").isoformat(),
+            stamp=self.stamp,
+            provider_version=__version__,
+            package_fields=self.package_fields,
+        )
+        if not self.store.write_json(custody_uri, record):
+            return self._check_first(video, custody_uri)
+        return StoredVideo(self.package_id, video.meeting_video_id, uri, fetched.size, fetched.sha256, custody_uri)
+
+    def _take_name(self, video: Video, fetched: Fetched, custody_uri: str) -> StoredVideo | None:
+        """Give the copy its final name; return the copy of another run where that came first."""
+        uri = fetched.upload.url
+        for _ in range(_ROUNDS):
+            try:
+                fetched.upload.publish()
+                return None
+            except FileExistsError:
+                if self.store.read_json(custody_uri)[0]:
+                    return self._check_first(video, custody_uri)
+                if self.store.sha256(uri) == (fetched.sha256, fetched.size):
+                    # A run that was killed before it wrote the record left the very same bytes.
+                    return None
+                set_aside(self.store, uri, "it has no custody record and is not the recording")
+            except IinkedSignError:
+                raise
+            except Exception as error:
+                raise StorageError(
+                    f"{uri} could not be published ({type(error).__name__}). Check the storage and its connection; "
+                    "clearing the task is safe."
+                ) from None
+        raise StorageError(f"{uri} could not be published: its name is taken again and again by others.")
+
+    def _check_first(self, video: Video, custody_uri: str) -> StoredVideo:
+        _, record = self.store.read_json(custody_uri)
+        claim = read_stored_video(record, custody_uri)
+        problems = ["the custody record cannot be read"]
+        if claim is not None:
+            problems = origin_problems(
+                record,
+                api_base=self.api_base,
+                package_id=self.package_id,
+                meeting_video_id=video.meeting_video_id,
+            ) or read_through(self.store, claim, record)
+        if claim is None or problems:
+            raise ProofError(
+                f"Another run published video {video.meeting_video_id}, but its copy is not proved: "
+                f"{'; '.join(problems)}. Look at {custody_uri}; move it and its copy away, then clear the task."
+            )
+        log.info("Video %s was published by another run meanwhile; its copy is proved.", video.meeting_video_id)
+        return claim
+
+
+def set_aside(store: Store, url: str, reason: str) -> None:
+    """
+    Give an object that cannot be relied on a name that says so; nothing is ever overwritten or removed.
+
+    :param store: the storage.
+    :param url: the object; nothing happens when it does not exist.
+    :param reason: why, for the log.
+    :raises StorageError: when it cannot be moved.
+    """
+    if store.info(url) is None:
+        return
+    target = f"{url}.set-aside-{pendulum.now('UTC').format('YYYYMMDDTHHmmss')}Z-{os.urandom(2).hex()}"
+    store.move(url, target)
+    log.warning("Set aside %s as %s: %s.", url, target, reason)

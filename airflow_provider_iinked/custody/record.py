@@ -1,0 +1,251 @@
+"""
+The custody record: what a copy is, where it came from, and which task proved it. Pure.
+
+It is written last, so it exists only when the copy is whole. Its format is versioned; a reader that does not know a
+format refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from airflow_provider_iinked.models import StoredVideo, Video, parse_time
+
+FORMAT: Final = 1
+RECORD_SUFFIX: Final = ".custody.json"
+RECEIPT_SUFFIX: Final = ".deletion.json"
+
+
+@dataclass(frozen=True)
+class TaskStamp:
+    """
+    Which task did something; all None outside a Dag run.
+
+    :param dag_id: the Dag.
+    :param run_id: its run.
+    :param task_id: the task.
+    :param map_index: index of a mapped task, else -1.
+    :param try_number: which try of it.
+    """
+
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+    try_number: int | None = None
+
+
+@dataclass(frozen=True)
+class ProvedCopy:
+    """
+    What publication found out about a copy.
+
+    :param uri: where it lies.
+    :param size: its bytes.
+    :param sha256: hex digest of its bytes.
+    :param content_type: as the recording's host named it.
+    :param validator: the store's own validator, or None.
+    :param modified: time of the file's last change, where the store gives no validator.
+    """
+
+    uri: str
+    size: int
+    sha256: str
+    content_type: str
+    validator: Mapping[str, str] | None
+    modified: float | None
+
+
+def build_record(
+    *,
+    api_base: str,
+    package_id: str,
+    video: Video,
+    copy: ProvedCopy,
+    time: str,
+    stamp: TaskStamp,
+    provider_version: str,
+    package_fields: Mapping[str, Any],
+) -> dict[str, Any]:
+    """
+    Put a custody record together.
+
+    :param api_base: base URL of the API that the recording came from.
+    :param package_id: the package.
+    :param video: the recording as listed; its signed URL is left out.
+    :param copy: the copy.
+    :param time: ISO 8601 time of the publication.
+    :param stamp: which task.
+    :param provider_version: version of this provider.
+    :param package_fields: package fields that the Dag author wants to keep.
+    :return: the record, ready for JSON.
+    """
+    return {
+        "format": FORMAT,
+        "api_base": api_base,
+        "package_id": package_id,
+        "meeting_video_id": video.meeting_video_id,
+        "video": video.public_fields(),
+        **asdict(copy),
+        "time": time,
+        **asdict(stamp),
+        "provider_version": provider_version,
+        "package_fields": dict(package_fields),
+    }
+
+
+def read_stored_video(record: object, custody_uri: str) -> StoredVideo | None:
+    """
+    Read the short form out of a record, or out of an XCom.
+
+    :param record: the JSON value.
+    :param custody_uri: where the record lies.
+    :return: the short form; None when something is missing or of the wrong type.
+    """
+    if not isinstance(record, Mapping):
+        return None
+    texts: dict[str, Any] = {name: record.get(name) for name in ("package_id", "meeting_video_id", "uri", "sha256")}
+    size = record.get("size")
+    if not all(isinstance(value, str) and value for value in texts.values()):
+        return None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        return None
+    return StoredVideo(**texts, size=size, custody_uri=custody_uri)
+
+
+def folder_of(uri: str) -> str:
+    """
+    Return the folder of an object.
+
+    :param uri: the object.
+    :return: its URL without the last part.
+    """
+    return uri.rpartition("/")[0]
+
+
+def record_uri(folder: str, meeting_video_id: str) -> str:
+    """
+    Name the custody record of a recording.
+
+    :param folder: the package's folder.
+    :param meeting_video_id: the recording.
+    :return: the record's URL.
+    """
+    return f"{folder}/{meeting_video_id}{RECORD_SUFFIX}"
+
+
+def receipt_uri(folder: str, meeting_video_id: str) -> str:
+    """
+    Name the deletion receipt of a recording.
+
+    :param folder: the package's folder.
+    :param meeting_video_id: the recording.
+    :return: the receipt's URL.
+    """
+    return f"{folder}/{meeting_video_id}{RECEIPT_SUFFIX}"
+
+
+def origin_problems(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
+    """
+    Say where a record speaks of something else than is asked for.
+
+    :param record: the stored record.
+    :param api_base: the API in use.
+    :param package_id: the package.
+    :param meeting_video_id: the recording.
+    :return: the differences in words; empty when it is the right record.
+    """
+    if record.get("format") != FORMAT or isinstance(record.get("format"), bool):
+        return [f"the record's format {record.get('format')!r} is not known (known: {FORMAT})"]
+    expected = {"api_base": api_base, "package_id": package_id, "meeting_video_id": meeting_video_id}
+    return [
+        f"the record names {name} {str(record.get(name))[:100]!r}, not {value!r}"
+        for name, value in expected.items()
+        if record.get(name) != value
+    ]
+
+
+def place_problems(claim: StoredVideo) -> list[str]:
+    """
+    Say where copy and record do not lie as publication lays them.
+
+    :param claim: what names them.
+    :return: the differences in words; empty when they lie beside each other under the recording's name.
+    """
+    folder, _, name = claim.uri.rpartition("/")
+    problems = []
+    if name.partition(".")[0] != claim.meeting_video_id or "." not in name or name.endswith(".json"):
+        problems.append("the copy's name is not that of the recording")
+    if folder.rpartition("/")[2] != claim.package_id:
+        problems.append("the copy does not lie in its package's folder")
+    if claim.custody_uri != record_uri(folder, claim.meeting_video_id):
+        problems.append("the record does not lie beside the copy under the recording's name")
+    return problems
+
+
+def claim_problems(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
+    """
+    Say where the stored record differs from what an XCom claims.
+
+    :param record: the stored record.
+    :param claim: the XCom.
+    :return: the differences in words; empty when they are equal.
+    """
+    return [
+        f"the stored record and the XCom disagree on {name}"
+        for name in ("package_id", "meeting_video_id", "uri", "size", "sha256")
+        if record.get(name) != getattr(claim, name) or isinstance(record.get(name), bool)
+    ]
+
+
+def listing_problems(record: Mapping[str, Any], video: Video) -> list[str]:
+    """
+    Say where a recording as listed now differs from what was copied.
+
+    :param record: the stored record.
+    :param video: the recording as listed now.
+    :return: the differences in words; empty when it is the same recording.
+    """
+    then = record.get("video")
+    if not isinstance(then, Mapping):
+        return ["the record does not say what the recording was"]
+    return [
+        f"the recording's {name} is now {_short(video.fields.get(name))}, when copied it was {_short(then.get(name))}"
+        for name in ("size", "timeCreated", "duration", "meetingId")
+        if not _same(then.get(name), video.fields.get(name))
+    ]
+
+
+def copy_problems(record: Mapping[str, Any], *, size: int, sha256: str | None, validator: object) -> list[str]:
+    """
+    Say where a copy as it lies there now differs from its record.
+
+    :param record: the stored record.
+    :param size: the copy's bytes.
+    :param sha256: digest of what was read; None where the store's validator is relied on instead.
+    :param validator: the store's validator now.
+    :return: the differences in words; empty when the copy agrees.
+    """
+    problems = []
+    if size != record.get("size"):
+        problems.append(f"the copy has {size} bytes, its record says {record.get('size')}")
+    if sha256 is not None:
+        if sha256 != record.get("sha256"):
+            problems.append("the copy's sha256 is not that of its record")
+    elif not validator or validator != record.get("validator"):
+        problems.append("the store's validator of the copy is not that of its record")
+    return problems
+
+
+def _same(then: object, now: object) -> bool:
+    """Equal values, or two spellings of one time (the API writes 0 to 7 fractional digits)."""
+    if then == now:
+        return True
+    instant = parse_time(then)
+    return instant is not None and instant == parse_time(now)
+
+
+def _short(value: object) -> str:
+    return repr(value)[:60]

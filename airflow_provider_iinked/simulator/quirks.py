@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+import functools
+import json
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -84,19 +87,22 @@ class Quirks:
     deleted_url_works: bool = False
 
     def __setattr__(self, name: str, value: Any) -> None:
-        allowed = _choices().get(name)
-        if allowed is None:
-            raise AttributeError(f"no quirk is called {name!r}; known: {', '.join(sorted(_choices()))}")
-        if allowed and value not in allowed:
-            raise ValueError(f"quirk {name} must be one of {allowed}, not {value!r}")
+        if name not in _rules():
+            raise AttributeError(f"no quirk is called {name!r}; known: {', '.join(sorted(_rules()))}")
+        values, kinds = _rules()[name]
         if name in ("omit_fields", "null_fields"):
             value = frozenset({value} if isinstance(value, str) else value)
+        if values and value not in values:
+            raise ValueError(f"quirk {name} must be one of {values}, not {value!r}")
+        if kinds and not isinstance(value, kinds):
+            raise ValueError(f"quirk {name} must be {' or '.join(kind.__name__ for kind in kinds)}, not {value!r}")
         object.__setattr__(self, name, value)
 
     def set_text(self, assignment: str) -> None:
         """Set a quirk from a command line.
 
-        :param assignment: ``name=value``; values are Python-like: ``True``, ``None``, numbers, words, ``a,b`` for sets.
+        :param assignment: ``name=value``; values are Python-like: ``True``, ``None``, numbers, words, ``a,b`` for sets,
+            JSON for ``extra_fields``.
         """
         name, separator, text = assignment.partition("=")
         if not separator:
@@ -110,26 +116,26 @@ class Quirks:
             setattr(self, field.name, getattr(fresh, field.name))
 
 
-_CHOICES: dict[str, tuple[Any, ...]] = {}
-
-
-def _choices() -> dict[str, tuple[Any, ...]]:
-    """Each quirk's allowed values; empty where any value of the type will do."""
-    if not _CHOICES:
-        for name, hint in get_type_hints(Quirks).items():
-            options: list[Any] = []
-            for part in (hint, *get_args(hint)):
-                if get_origin(part) is Literal:
-                    options += get_args(part)
-            if options and type(None) in get_args(hint):
-                options.append(None)
-            _CHOICES[name] = (True, False) if hint is bool else tuple(options)
-    return _CHOICES
+@functools.cache
+def _rules() -> dict[str, tuple[tuple[Any, ...], tuple[type, ...]]]:
+    """Each quirk's allowed values, and allowed types where any value will do."""
+    rules: dict[str, tuple[tuple[Any, ...], tuple[type, ...]]] = {}
+    for name, hint in get_type_hints(Quirks).items():
+        parts = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+        values = tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))
+        kinds = tuple(get_origin(part) or part for part in parts)
+        if values:
+            rules[name] = (values + ((None,) if type(None) in parts else ()), ())
+        else:
+            rules[name] = ((), (*kinds, int) if float in kinds else kinds)
+    return rules
 
 
 def _value_of(name: str, text: str) -> Any:
     if name in ("omit_fields", "null_fields"):
         return frozenset(part.strip() for part in text.split(",") if part.strip())
+    if name == "extra_fields":
+        return json.loads(text)
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]

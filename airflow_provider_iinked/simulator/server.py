@@ -92,7 +92,7 @@ class IinkedSimulator:
         sockets: list[socket.socket] = []
         try:
             sockets += (_listen(port) for port in self._ports)
-        except OSError:
+        except (OSError, ValueError):
             for sock in sockets:
                 sock.close()
             raise
@@ -387,6 +387,9 @@ def _listen(port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((ADDRESS, port))
+    except OverflowError:
+        sock.close()
+        raise ValueError(f"{port} is no port") from None
     except OSError as error:
         sock.close()
         raise OSError(error.errno, f"port {port} of {ADDRESS} is taken or not allowed: {error.strerror}") from None

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def iinked_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[IinkedSimulator]:
-    """A fresh, empty simulator, which the connection ``iinked_sign_default`` leads to."""
+    """A fresh, empty simulator, which the connection ``iinked_sign_default`` leads to.
+
+    :param monkeypatch: pytest's own fixture.
+    """
     # Imported late, so that a test session that never asks for it does not load aiohttp.
     from airflow_provider_iinked.simulator.server import IinkedSimulator
 
@@ -22,4 +25,3 @@ def iinked_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[IinkedSimulato
         for name, value in simulator.connection_env().items():
             monkeypatch.setenv(name, value)
         yield simulator
-    simulator.close()

@@ -19,7 +19,7 @@ from airflow_provider_iinked.simulator.hosts import ApiHost, Host, RecordingsHos
 from airflow_provider_iinked.simulator.ledger import Ledger
 from airflow_provider_iinked.simulator.media.content import SAMPLE_SECONDS, pad_file
 from airflow_provider_iinked.simulator.quirks import Quirks
-from airflow_provider_iinked.simulator.state import SimPackage, SimVideo, Store
+from airflow_provider_iinked.simulator.state import SimPackage, SimVideo, Store, VideoSpec
 from airflow_provider_iinked.simulator.views import Views
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class IinkedSimulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.close()
 
     def start(self) -> None:
         """Listen on both ports; returns when requests are answered."""
@@ -241,21 +241,21 @@ class IinkedSimulator:
         :param omit: API fields that this recording does not have.
         :param fields: API fields with values of their own, such as ``meetingId="..."``.
         """
+        spec = VideoSpec(
+            meeting_video_id=meeting_video_id,
+            state=state,
+            size=size,
+            duration=duration,
+            container=container,
+            archive_after=archive_after,
+            fail=fail,
+            retention_in=retention_in,
+            time_created=time_created,
+            omit=omit,
+            fields=fields,
+        )
         with self._lock:
-            video = self._store.add_video(
-                package_id,
-                meeting_video_id,
-                state=state,
-                size=size,
-                duration=duration,
-                container=container,
-                archive_after=archive_after,
-                fail=fail,
-                retention_in=retention_in,
-                time_created=time_created,
-                omit=omit,
-                fields=fields,
-            )
+            video = self._store.add_video(package_id, spec)
         return video.meeting_video_id
 
     def add_seed_example(self) -> tuple[str, str]:

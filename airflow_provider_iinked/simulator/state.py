@@ -23,6 +23,36 @@ if TYPE_CHECKING:
 Access = Literal["ok", "expired", "bad"]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoSpec:
+    """What a new recording is like.
+
+    :param meeting_video_id: its id; None: a new one.
+    :param state: its state.
+    :param size: bytes.
+    :param duration: seconds.
+    :param container: ``mp4`` or ``webm``.
+    :param archive_after: seconds until it reaches ``state``; None: it is there at once.
+    :param fail: it ends as ``failed``.
+    :param retention_in: seconds until ``timeRetention``; None: no retention.
+    :param time_created: ``timeCreated``; text is shown as it is; None: now.
+    :param omit: API fields it does not have.
+    :param fields: API fields with values of their own.
+    """
+
+    meeting_video_id: str | None
+    state: str
+    size: int
+    duration: float
+    container: str
+    archive_after: float | None
+    fail: bool
+    retention_in: float | None
+    time_created: dt.datetime | str | None
+    omit: Iterable[str]
+    fields: dict[str, Any]
+
+
 @dataclasses.dataclass(kw_only=True, eq=False)
 class SimVideo:
     """One recording.
@@ -38,6 +68,10 @@ class SimVideo:
     :param life: states and the moments from which they hold, oldest first.
     :param omit: API fields this video does not have.
     :param fields: API fields with values of their own.
+    :param changed_at: when its bytes last changed.
+    :param deleted_at: when it was deleted, or None.
+    :param urls_end_at_serial: tokens up to this serial number are ended.
+    :param version: which bytes are behind its id, from 1.
     """
 
     clock: Clock
@@ -51,10 +85,10 @@ class SimVideo:
     life: list[tuple[float, str]]
     omit: frozenset[str]
     fields: dict[str, Any]
+    changed_at: float
     deleted_at: float | None = None
     urls_end_at_serial: int = -1
     version: int = 1
-    changed_at: float = 0.0
     _content: Content | None = None
 
     @property
@@ -152,30 +186,18 @@ class Store:
         self.packages[package_id] = package
         return package
 
-    def add_video(
-        self,
-        package_id: str,
-        meeting_video_id: str | None,
-        *,
-        state: str,
-        size: int,
-        duration: float,
-        container: str,
-        archive_after: float | None,
-        fail: bool,
-        retention_in: float | None,
-        time_created: dt.datetime | str | None,
-        omit: Iterable[str],
-        fields: dict[str, Any],
-    ) -> SimVideo:
-        """Make a recording; ``IinkedSimulator.add_video`` explains the parameters."""
+    def add_video(self, package_id: str, spec: VideoSpec) -> SimVideo:
+        """Make a recording.
+
+        :param package_id: its package, which must exist.
+        :param spec: what it is like.
+        """
         package = self.packages[package_id]
-        video_id = meeting_video_id or str(uuid.uuid4())
+        video_id = spec.meeting_video_id or str(uuid.uuid4())
         if video_id in self.videos:
             raise ValueError(f"video {video_id} exists already")
         now = self.clock.timestamp()
-        if time_created is None or not isinstance(time_created, str):
-            time_created = to_api_time(now if time_created is None else time_created.timestamp())
+        created = spec.time_created
         meeting = str(uuid.uuid5(uuid.NAMESPACE_OID, f"meeting {package_id}"))
         own = {
             "meetingVideoSharedId": str(uuid.uuid5(uuid.NAMESPACE_OID, f"shared {video_id}")),
@@ -187,14 +209,14 @@ class Store:
             clock=self.clock,
             package_id=package_id,
             meeting_video_id=video_id,
-            size=size,
-            duration=duration,
-            container=container,
-            time_created=time_created,
-            retention_at=None if retention_in is None else now + retention_in,
-            life=_life(now, state, archive_after, fail),
-            omit=frozenset(omit),
-            fields={**own, **fields},
+            size=spec.size,
+            duration=spec.duration,
+            container=spec.container,
+            time_created=created if isinstance(created, str) else to_api_time(created.timestamp() if created else now),
+            retention_at=None if spec.retention_in is None else now + spec.retention_in,
+            life=_life(now, "failed" if spec.fail else spec.state, spec.archive_after),
+            omit=frozenset(spec.omit),
+            fields={**own, **spec.fields},
             changed_at=now,
         )
         package.videos[video_id] = self.videos[video_id] = video
@@ -269,8 +291,7 @@ class Store:
         return hmac.digest(self._secret, body + video.meeting_video_id.encode(), "sha256")[:15]
 
 
-def _life(now: float, state: str, archive_after: float | None, fail: bool) -> list[tuple[float, str]]:
-    last = "failed" if fail else state
+def _life(now: float, last: str, archive_after: float | None) -> list[tuple[float, str]]:
     if archive_after is None:
         return [(now, last)]
     steps = ((0.0, "started"), (0.25, "stopped"), (0.5, "queued"), (1.0, last))

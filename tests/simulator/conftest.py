@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 def sim() -> Iterator[IinkedSimulator]:
     with IinkedSimulator() as simulator:
         yield simulator
-    simulator.close()
 
 
 @pytest.fixture

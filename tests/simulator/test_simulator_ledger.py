@@ -50,8 +50,7 @@ def test_file_has_a_line_for_each_event_and_no_secret(tmp_path):
         requests.get(url, timeout=5)
         body = {"packageId": "p", "meetingVideoId": "v"}
         requests.post(f"{sim.api_base}/packages/videos/delete", json=body, headers=headers, timeout=5)
-        text = path.read_text()
-    sim.close()
+    text = path.read_text()
     events = [json.loads(line) for line in text.splitlines()]
     assert [event["event"] for event in events] == ["request", "sent", "deletion", "request"]
     assert events[3]["headers"]["api_key"] == "present"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -27,6 +28,14 @@ def test_serves_the_expected_bytes(sim, container, size):
     assert answer.headers["Content-Type"] == f"video/{container}"
     assert answer.content == sim.content("v")
     assert hashlib.sha256(answer.content).hexdigest() == sim.sha256("v")
+
+
+def test_parallel_transfers_do_not_mix(sim):
+    sim.add_package(videos=[{"size": SIZE + number} for number in range(6)])
+    ids = [video.meeting_video_id for video in sim.packages()[0].videos.values()]
+    with ThreadPoolExecutor(6) as pool:
+        bodies = list(pool.map(lambda video: get(sim.url(video)).content, ids))
+    assert [hashlib.sha256(body).hexdigest() for body in bodies] == [sim.sha256(video) for video in ids]
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,41 @@ def check_given(value: object, field: str) -> None:
         raise InvalidArgumentError(f"{field} is None: an argument that is given must hold something. Nothing was sent.")
 
 
+def check_conn_id(value: object) -> str:
+    """
+    Let a connection id pass.
+
+    :param value: the value of ``iinked_sign_conn_id``, as resolved.
+    :return: the id.
+    :raises InvalidArgumentError: for one that is empty-handed.
+    """
+    if isinstance(value, str) and value.strip() and not is_empty_word(value.strip()):
+        return value
+    raise InvalidArgumentError(f"iinked_sign_conn_id is empty-handed: {_shown(value)}. Nothing was sent.")
+
+
+def check_filter(value: object, field: str) -> str | list[str]:
+    """
+    Let a search filter pass; one that turns out empty-handed would silently widen the search.
+
+    :param value: a text, or a list of texts.
+    :param field: the argument's name, for the error.
+    :return: the filter.
+    :raises InvalidArgumentError: for anything blank, and for anything that is neither.
+    """
+    if isinstance(value, (list, tuple)) and value:
+        return [_check_word(item, field) for item in value]
+    return _check_word(value, field)
+
+
+def _check_word(value: object, field: str) -> str:
+    if isinstance(value, str) and value.strip() and not is_empty_word(value.strip()):
+        return value
+    raise InvalidArgumentError(
+        f"{field} is empty-handed: {_shown(value)}. Nothing was sent; without it the list would be longer than meant."
+    )
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"

@@ -74,6 +74,8 @@ class _Archive:
             log.info("Package %s: an empty list of recordings, nothing to copy.", order.package_id)
             return []
         log.info("iinked Sign API: %s", self._hook.api_base)
+        if self._store.is_local:
+            log.warning("%s is a disk of this worker; see to it that it outlives the worker.", self._folder)
         listing = Listing(self._hook.list_videos(order.package_id))
         selection = select(listing, order.meeting_video_ids)
         self._store.remove_litter(self._folder)

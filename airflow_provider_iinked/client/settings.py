@@ -175,7 +175,7 @@ def _auth_header(secret: str | None, auth_type: str) -> tuple[str, str]:
         raise ConnectionSettingsError("The connection has no password; put the API key (or the access token) there.")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConnectionSettingsError(
-            "The connection's password cannot be sent as a header: it holds white space, control or other odd characters."
+            "The connection's password cannot be sent as a header: it holds white space or odd characters."
         )
     return ("api_key", value) if auth_type == "api_key" else ("Authorization", f"Bearer {value}")
 

@@ -1,1 +1,1 @@
-
+"""Hooks of the provider."""

@@ -196,21 +196,23 @@ class IinkedSignHook(BaseHook):
         inner = answer.get("package")
         return parse_package(inner if isinstance(inner, dict) and "packageId" not in answer else answer)
 
-    def list_videos(self, package_id: str) -> list[Video]:
+    def list_videos(self, package_id: str, *, max_retries: int | None = None) -> list[Video]:
         """
         List the videos of a package: ``GET /packages/{packageId}/videos``.
 
         .. seealso:: https://docs.iinkedsign.com/v4/api/videos/list
 
         :param package_id: the package.
+        :param max_retries: how often to try again; the connection's setting where it is None.
         :return: its videos, in the API's order.
         :raises InvalidArgumentError: for a package_id that is no id, before anything is sent.
         :raises PackageNotFoundError: when it does not exist, or the key may not see it.
         :raises StrangerError: when the answer is about another package.
         """
-        return parse_videos(self.client.send(protocol.list_videos(package_id)), package_id)
+        answer = self.client.send(protocol.list_videos(package_id), max_retries=max_retries)
+        return parse_videos(answer, package_id)
 
-    def delete_video(self, package_id: str, meeting_video_id: str) -> dict[str, Any]:
+    def delete_video(self, package_id: str, meeting_video_id: str, *, max_retries: int | None = None) -> dict[str, Any]:
         """
         Delete one video, for good. Low level: no list, no proof, no receipt; the delete operator has them.
 
@@ -218,11 +220,13 @@ class IinkedSignHook(BaseHook):
 
         :param package_id: the package.
         :param meeting_video_id: the video; an empty one is refused before anything is sent.
+        :param max_retries: how often to ask again after a 429 or when the host was not reached; the connection's
+            setting where it is None. A deletion is never repeated after anything else.
         :return: the API's answer.
         :raises InvalidArgumentError: for an id that is empty or no id, before anything is sent.
         :raises IinkedSignError: as the API's answer says; after an unclear one look at the list, do not ask again.
         """
-        return self._delete(protocol.delete_video(package_id, meeting_video_id))
+        return self._delete(protocol.delete_video(package_id, meeting_video_id), max_retries)
 
     def delete_all_videos(self, package_id: str) -> dict[str, Any]:
         """
@@ -233,15 +237,15 @@ class IinkedSignHook(BaseHook):
         :raises InvalidArgumentError: for a package_id that is no id, before anything is sent.
         :raises IinkedSignError: as the API's answer says.
         """
-        return self._delete(protocol.delete_all_videos(package_id))
+        return self._delete(protocol.delete_all_videos(package_id), None)
 
-    def _delete(self, ways: tuple[protocol.Request, protocol.Request]) -> dict[str, Any]:
+    def _delete(self, ways: tuple[protocol.Request, protocol.Request], max_retries: int | None) -> dict[str, Any]:
         """Send a deletion by the path that the API knows; what is learned holds for this hook."""
         first, second = reversed(ways) if self._delete_by_short_path else ways
         try:
-            return self.client.send(first)
+            return self.client.send(first, max_retries=max_retries)
         except RouteNotFoundError:
-            answer = self.client.send(second)
+            answer = self.client.send(second, max_retries=max_retries)
             self._delete_by_short_path = not self._delete_by_short_path
             return answer
 
@@ -258,7 +262,8 @@ class IinkedSignHook(BaseHook):
         :raises TransferError: when it could not be fetched whole; nothing is published then.
         :raises StorageError: when the storage failed.
         """
-        from airflow_provider_iinked.archive import ArchiveOrder, archive_videos
+        from airflow_provider_iinked.archive.order import ArchiveOrder
+        from airflow_provider_iinked.archive.run import archive_videos
 
         order = ArchiveOrder(
             package_id=check_id(package_id, "package_id"),

@@ -1,1 +1,1 @@
-
+"""Operators of the provider."""

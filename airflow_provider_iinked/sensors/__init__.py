@@ -1,1 +1,1 @@
-
+"""Sensors of the provider."""

@@ -219,19 +219,25 @@ class Store:
         """
         Remove temporary names that a killed run left: this run's own, and strangers' older than a day.
 
+        What cannot be removed is left for another day.
+
         :param folder: the folder to look through.
-        :raises StorageError: when it cannot be listed.
         """
-        for name in self.list_names(folder):
-            if not name.endswith(TEMPORARY):
-                continue
+        try:
+            litter = [name for name in self.list_names(folder) if name.endswith(TEMPORARY)]
+        except StorageError as error:
+            log.warning("%s", error)
+            return
+        for name in litter:
             url = join(folder, name)
-            own = f".{self.token}-" in name
             try:
-                if self.is_local:
-                    if own or self._age(url) > STRANGERS_LITTER_AGE:
-                        local.remove_if_abandoned(self.path(url))
-                elif (own and self.token != ADHOC) or self._age(url) > STRANGERS_LITTER_AGE:
+                if f".{self.token}-" in name and (self.is_local or self.token != ADHOC):
+                    abandoned = True
+                else:
+                    abandoned = self._age(url) > STRANGERS_LITTER_AGE
+                if abandoned and self.is_local:
+                    local.remove_if_abandoned(self.path(url))
+                elif abandoned:
                     self.remove(url)
             except (OSError, StorageError) as error:
                 log.warning("Left the temporary file %s where it is: %s", url, type(error).__name__)

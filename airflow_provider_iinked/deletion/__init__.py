@@ -1,0 +1,1 @@
+"""Deleting exactly what was meant: the order, the plan, the proof right before each request, the receipt."""

@@ -1,0 +1,103 @@
+"""What exactly may be deleted, and whether an answer says that more was. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from airflow_provider_iinked.exceptions import StateRefusedError
+from airflow_provider_iinked.models import Listing, Video
+
+MAX_LIST_AGE = 60.0
+"""Seconds: a list that is older says nothing about what may be deleted now."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    What is to be done about each recording that was asked for.
+
+    :param to_delete: are live, in a state that may be deleted.
+    :param already_deleted: are listed as deleted.
+    :param unlisted: selected ids that are not listed.
+    """
+
+    to_delete: tuple[Video, ...]
+    already_deleted: tuple[Video, ...]
+    unlisted: tuple[str, ...]
+
+
+def make_plan(listing: Listing, wanted: Sequence[str] | None, states: Collection[str]) -> Plan:
+    """
+    Decide what may be deleted.
+
+    :param listing: what is listed now.
+    :param wanted: the selected ids; None for all that are listed.
+    :param states: states that may be deleted.
+    :return: the plan.
+    :raises StateRefusedError: when a recording that was asked for is live in another state; nothing may be sent then.
+    """
+    found: dict[str, Video] = {}
+    unlisted = []
+    for video_id in [video.meeting_video_id for video in listing.videos] if wanted is None else wanted:
+        video = listing.find(video_id)
+        if video is None:
+            unlisted.append(video_id)
+        else:
+            found.setdefault(video.meeting_video_id, video)
+    live = [video for video in found.values() if not video.is_deleted]
+    refused = [f"{video.meeting_video_id} ({video.state or 'no state'})" for video in live if video.state not in states]
+    if refused:
+        raise StateRefusedError(
+            f"Refused as a whole, nothing was sent: {', '.join(refused)} may not be deleted in that state "
+            f"(allowed: {', '.join(states)}). Wait until they are archived, or leave them out."
+        )
+    return Plan(
+        to_delete=tuple(live),
+        already_deleted=tuple(video for video in found.values() if video.is_deleted),
+        unlisted=tuple(unlisted),
+    )
+
+
+def find_strangers(answer: Iterable[Video], *, asked: Collection[str], gone_before: Collection[str]) -> list[str]:
+    """
+    Find what an answer names although it was not asked for.
+
+    :param answer: the videos that the API says it deleted.
+    :param asked: case-folded ids that were asked for so far.
+    :param gone_before: case-folded ids that the list showed as deleted before anything was asked for.
+    :return: ids of the strangers.
+    """
+    return [
+        video.meeting_video_id
+        for video in answer
+        if video.meeting_video_id.casefold() not in asked and video.meeting_video_id.casefold() not in gone_before
+    ]
+
+
+def vanished(before: Listing, now: Listing, *, asked: Collection[str]) -> list[str]:
+    """
+    Find what was live, was not asked for, and is gone.
+
+    :param before: the earlier list.
+    :param now: the later list.
+    :param asked: case-folded ids that were asked for so far.
+    :return: ids of what vanished.
+    """
+    return [
+        video.meeting_video_id
+        for video in before.videos
+        if not video.is_deleted and video.meeting_video_id.casefold() not in asked and is_gone(now, video)
+    ]
+
+
+def is_gone(listing: Listing, video: Video) -> bool:
+    """
+    Tell whether a recording is deleted, or listed no more.
+
+    :param listing: the list.
+    :param video: the recording.
+    :return: True when it is gone.
+    """
+    now = listing.find(video.meeting_video_id)
+    return now is None or now.is_deleted

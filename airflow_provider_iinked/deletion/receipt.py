@@ -1,0 +1,121 @@
+"""The receipt of one deletion: written before the request, completed after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import pendulum
+
+from airflow_provider_iinked import __version__
+from airflow_provider_iinked.custody.record import FORMAT, TaskStamp, folder_of, receipt_uri
+from airflow_provider_iinked.models import Video
+from airflow_provider_iinked.storage.destination import join
+from airflow_provider_iinked.storage.store import Store
+
+REQUESTED: Final = "requested"
+DELETED: Final = "deleted"
+
+
+@dataclass(frozen=True)
+class ReceiptBook:
+    """
+    Where and how the receipts of one task are written.
+
+    :param package_id: the package.
+    :param api_base: the API in use.
+    :param conn_id: the Airflow connection.
+    :param stamp: the running task.
+    """
+
+    package_id: str
+    api_base: str
+    conn_id: str | None
+    stamp: TaskStamp
+
+    def request(self, store: Store, url: str, video: Video, proof: Mapping[str, Any] | None) -> dict[str, Any]:
+        """
+        Write a receipt before the request is sent, durably.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param video: the recording as listed.
+        :param proof: what the deletion rests on; None for a deletion without a copy.
+        :return: the receipt, to be completed.
+        :raises StorageError: when it cannot be written; nothing may be sent then.
+        """
+        receipt = {
+            "format": FORMAT,
+            "status": REQUESTED,
+            "api_base": self.api_base,
+            "package_id": self.package_id,
+            "meeting_video_id": video.meeting_video_id,
+            "video": video.public_fields(),
+            "conn_id": self.conn_id,
+            **asdict(self.stamp),
+            "provider_version": __version__,
+            "proof": dict(proof) if proof is not None else None,
+            "requested_at": _now(),
+            "deleted_at": None,
+            "answer": None,
+        }
+        earlier = store.read_json(url)[1]
+        if isinstance(earlier, dict) and earlier.get("status") == DELETED:
+            receipt["previous"] = earlier
+        store.write_json(url, receipt, overwrite=True, durable=True)
+        return receipt
+
+    def complete(self, store: Store, url: str, receipt: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
+        """
+        Complete a receipt after the deletion.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param receipt: what was written before the request.
+        :param answer: the API's words about the recording, without a URL; None where the list told it.
+        :raises StorageError: when it cannot be written; a later run completes it.
+        """
+        done = {
+            **receipt,
+            "status": DELETED,
+            "deleted_at": _now(),
+            "answer": answer,
+            "told_by": "answer" if answer is not None else "list",
+            "completed_by": asdict(self.stamp),
+        }
+        store.write_json(url, done, overwrite=True, durable=True)
+
+    def complete_left_over(self, store: Store, url: str) -> bool:
+        """
+        Complete the receipt of a recording that is gone, where an earlier run got no further than the request.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :return: whether there was one to complete.
+        :raises StorageError: when it cannot be read or written.
+        """
+        receipt = store.read_json(url)[1]
+        if not isinstance(receipt, dict) or receipt.get("status") != REQUESTED:
+            return False
+        self.complete(store, url, receipt, None)
+        return True
+
+
+def receipt_place(copy_uri: str | None, receipt_destination: str | None, package_id: str, video_id: str) -> str | None:
+    """
+    Name the place of a receipt: beside a verified copy, else below ``receipt_destination``.
+
+    :param copy_uri: the verified copy, or None.
+    :param receipt_destination: where receipts without copies go, or None.
+    :param package_id: the package.
+    :param video_id: the recording.
+    :return: the receipt's URL; None when there is no place for one.
+    """
+    if copy_uri is not None:
+        return receipt_uri(folder_of(copy_uri), video_id)
+    return receipt_uri(join(receipt_destination, package_id), video_id) if receipt_destination else None
+
+
+def _now() -> str:
+    return pendulum.now("UTC").isoformat()

@@ -1,0 +1,145 @@
+"""Listing packages, so that other tasks can be mapped over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_iinked.arguments import check_conn_id, check_count, check_filter, check_flag
+from airflow_provider_iinked.operators.videos import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+
+class IinkedListPackagesOperator(BaseOperator):
+    """
+    List packages by the filters of ``POST /packages/list``; the XCom is made for ``.expand(package_id=...)``.
+
+    .. seealso:: https://docs.iinkedsign.com/v4/api/packages/list
+
+    :param member_id: packages of this member. (templated)
+    :param team_id: packages of this team. (templated)
+    :param folder_id: packages in this folder. (templated)
+    :param all_members: True for the whole organization.
+    :param search: full text; ``*`` at the end of a word matches beginnings. (templated)
+    :param types: package types. (templated)
+    :param states: package states. (templated)
+    :param is_executed: only packages that all have signed (True), or only others (False).
+    :param days: only packages whose sign-by date is within so many days.
+    :param sort_by: the API's sort key. (templated)
+    :param with_archived_videos: True to ask each package and keep those that have a recording to copy.
+    :param limit: how many at the most; Airflow maps over no more than ``[core] max_map_length``.
+    :param iinked_sign_conn_id: the Airflow connection. (templated)
+    :return: package ids.
+    """
+
+    template_fields: Sequence[str] = (
+        "member_id",
+        "team_id",
+        "folder_id",
+        "search",
+        "types",
+        "states",
+        "sort_by",
+        "iinked_sign_conn_id",
+    )
+    ui_color = "#e6e9f5"
+
+    def __init__(
+        self,
+        *,
+        member_id: str | None = None,
+        team_id: str | None = None,
+        folder_id: str | None = None,
+        all_members: bool | None = None,
+        search: str | None = None,
+        types: Sequence[str] | None = None,
+        states: Sequence[str] | None = None,
+        is_executed: bool | None = None,
+        days: int | None = None,
+        sort_by: str | None = None,
+        with_archived_videos: bool = False,
+        limit: int = 1000,
+        iinked_sign_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        check_flag(with_archived_videos, "with_archived_videos")
+        check_count(limit, "limit", least=1)
+        super().__init__(**kwargs)
+        self.member_id = member_id
+        self.team_id = team_id
+        self.folder_id = folder_id
+        self.all_members = all_members
+        self.search = search
+        self.types = types
+        self.states = states
+        self.is_executed = is_executed
+        self.days = days
+        self.sort_by = sort_by
+        self.with_archived_videos = with_archived_videos
+        self.limit = limit
+        self.iinked_sign_conn_id = iinked_sign_conn_id
+
+    def execute(self, context: Context) -> list[str]:
+        """
+        List the packages.
+
+        :param context: Airflow's context.
+        :return: package ids, each once.
+        :raises InvalidArgumentError: for a filter that is empty-handed: without it the list would be longer.
+        :raises IinkedSignError: as the API's answer says.
+        """
+        from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+        check_flag(self.with_archived_videos, "with_archived_videos")
+        limit = check_count(self.limit, "limit", least=1)
+        filters = self._filters()
+        hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        try:
+            self.log.info("iinked Sign API: %s", hook.api_base)
+            found: list[str] = []
+            for package_id in self._package_ids(hook, filters):
+                if len(found) == limit:
+                    self.log.warning("There are more than %d packages; the rest is left for the next run.", limit)
+                    break
+                found.append(package_id)
+        finally:
+            hook.close()
+        self.log.info("%d packages.", len(found))
+        return found
+
+    def _filters(self) -> dict[str, Any]:
+        given = {
+            "member_id": self.member_id,
+            "team_id": self.team_id,
+            "folder_id": self.folder_id,
+            "search": self.search,
+            "types": self.types,
+            "states": self.states,
+            "sort_by": self.sort_by,
+        }
+        filters = {name: check_filter(value, name) for name, value in given.items() if value is not None}
+        for name, flag in (("all_members", self.all_members), ("is_executed", self.is_executed)):
+            if flag is not None:
+                filters[name] = check_flag(flag, name)
+        if self.days is not None:
+            filters["days"] = check_count(self.days, "days", least=0)
+        return filters
+
+    def _package_ids(self, hook: IinkedSignHook, filters: dict[str, Any]) -> Iterator[str]:
+        from airflow_provider_iinked.exceptions import PackageNotFoundError
+
+        for package in hook.list_packages(**filters):
+            if self.with_archived_videos:
+                try:
+                    if not any(video.is_archived for video in hook.list_videos(package.package_id)):
+                        continue
+                except PackageNotFoundError as error:
+                    self.log.warning("Left out: %s", error)
+                    continue
+            yield package.package_id

@@ -1,0 +1,232 @@
+"""
+The operators of the chain: download and prove, then delete exactly what was proved.
+
+What they rest on is imported when they run: a Dag file is parsed every few seconds, and loads neither an HTTP client nor
+a storage library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_iinked.arguments import (
+    ALL,
+    NOT_GIVEN,
+    check_conn_id,
+    check_count,
+    check_flag,
+    check_given,
+    check_id,
+    check_video_ids,
+)
+from airflow_provider_iinked.deletion.ways import check_ways
+from airflow_provider_iinked.mapping import label_map_index
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+DEFAULT_CONN_ID = "iinked_sign_default"
+
+
+class IinkedDownloadVideosOperator(BaseOperator):
+    """
+    Copy a package's archived recordings into your own storage, prove the copies, write their custody records.
+
+    A copy is ``<destination>/<package_id>/<meeting_video_id>.mp4`` (or ``.webm`` ...), beside it
+    ``<meeting_video_id>.custody.json``, which exists only when the copy is whole. Running the task again keeps what is
+    whole, and overwrites nothing.
+
+    .. seealso:: https://docs.iinkedsign.com/v4/api/videos/list
+
+    :param package_id: the package. (templated)
+    :param destination: URL with an explicit scheme that ``ObjectStoragePath`` opens, such as
+        ``s3://conn_id@bucket/prefix`` or ``file:///data/recordings``. (templated)
+    :param meeting_video_ids: one id or several; ``"*"`` for all that are archived now. An empty list copies nothing.
+        (templated)
+    :param max_parallel: how many recordings are fetched at a time.
+    :param check_size: whether a copy must have the API's ``size``; False where that is known to be inexact.
+    :param allow_partial: whether selected recordings that cannot be copied yet are left out; else the task fails after
+        the others are copied.
+    :param package_fields: names of package fields to keep in the custody records, such as ``name``.
+    :param iinked_sign_conn_id: the Airflow connection. (templated)
+    :return: for each copy ``package_id``, ``meeting_video_id``, ``uri``, ``size``, ``sha256`` and ``custody_uri``; made
+        for the delete operator's ``verified_copies``.
+    """
+
+    template_fields: Sequence[str] = ("package_id", "destination", "meeting_video_ids", "iinked_sign_conn_id")
+    ui_color = "#dcefe6"
+
+    def __init__(
+        self,
+        *,
+        package_id: str,
+        destination: str,
+        meeting_video_ids: str | Sequence[str] = ALL,
+        max_parallel: int = 4,
+        check_size: bool = True,
+        allow_partial: bool = False,
+        package_fields: Sequence[str] = (),
+        iinked_sign_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        check_given(package_id, "package_id")
+        check_given(destination, "destination")
+        check_given(meeting_video_ids, "meeting_video_ids")
+        check_count(max_parallel, "max_parallel", least=1)
+        check_flag(check_size, "check_size")
+        check_flag(allow_partial, "allow_partial")
+        super().__init__(**kwargs)
+        self.package_id = package_id
+        self.destination = destination
+        self.meeting_video_ids = meeting_video_ids
+        self.max_parallel = max_parallel
+        self.check_size = check_size
+        self.allow_partial = allow_partial
+        self.package_fields = package_fields
+        self.iinked_sign_conn_id = iinked_sign_conn_id
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """
+        Copy what is archived.
+
+        :param context: Airflow's context.
+        :return: the custody records in short form.
+        :raises InvalidArgumentError: for an argument that is empty-handed or malformed, before any request.
+        :raises IinkedSignError: after everything else is copied, when something could not be.
+        """
+        from airflow_provider_iinked.archive.order import ArchiveOrder, check_package_fields
+        from airflow_provider_iinked.archive.run import archive_videos
+        from airflow_provider_iinked.custody.stamp import task_stamp
+        from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+        from airflow_provider_iinked.storage.destination import check_destination
+
+        order = ArchiveOrder(
+            package_id=check_id(self.package_id, "package_id"),
+            destination=check_destination(self.destination),
+            meeting_video_ids=check_video_ids(self.meeting_video_ids),
+            max_parallel=check_count(self.max_parallel, "max_parallel", least=1),
+            check_size=check_flag(self.check_size, "check_size"),
+            allow_partial=check_flag(self.allow_partial, "allow_partial"),
+            package_fields=check_package_fields(self.package_fields),
+            stamp=task_stamp(context),
+        )
+        label_map_index(context, order.package_id)
+        hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        try:
+            return [copy.as_xcom() for copy in archive_videos(hook, order)]
+        finally:
+            hook.close()
+
+
+class IinkedDeleteVideosOperator(BaseOperator):
+    """
+    Delete recordings from the platform, for good, and nothing that was not meant.
+
+    Say what in exactly one way: ``verified_copies`` (the guarded path: each copy is proved again a moment before its
+    source is deleted), ``package_id`` with ``meeting_video_ids``, or ``package_id`` with ``delete_all=True`` (one by one,
+    what the list shows). Deletion is idempotent; running the task again is safe.
+
+    .. seealso:: https://docs.iinkedsign.com/v4/api/videos/delete
+
+    :param package_id: the package; may be left out with ``verified_copies``. (templated)
+    :param meeting_video_ids: one id or several; with ``verified_copies`` they narrow it. An empty list deletes nothing.
+        (templated)
+    :param verified_copies: the download's XCom: pass ``download.output``. (templated)
+    :param delete_all: True to delete all that the list shows. Never a template.
+    :param states: states that may be deleted; a recording that is live in another one refuses the whole call. Not with
+        ``verified_copies``.
+    :param recheck: how copies are proved again: ``sha256`` reads them, ``metadata`` relies on size and the store's
+        validator.
+    :param preview: True to read, check, log and return what would be deleted, and send nothing. Never a template.
+    :param receipt_destination: URL below which receipts of deletions without copies are written; with copies they lie
+        beside them. (templated)
+    :param iinked_sign_conn_id: the Airflow connection. (templated)
+    :return: the API's response, ``packageId`` and ``videos``, without URLs; ``notListed`` and ``preview`` where they
+        apply.
+    """
+
+    template_fields: Sequence[str] = (
+        "package_id",
+        "meeting_video_ids",
+        "verified_copies",
+        "receipt_destination",
+        "iinked_sign_conn_id",
+    )
+    ui_color = "#f6e0dc"
+
+    def __init__(
+        self,
+        *,
+        package_id: str = NOT_GIVEN,
+        meeting_video_ids: str | Sequence[str] = ALL,
+        verified_copies: Sequence[Any] = NOT_GIVEN,
+        delete_all: bool = False,
+        states: Sequence[str] = ("archived",),
+        recheck: str = "sha256",
+        preview: bool = False,
+        receipt_destination: str | None = None,
+        iinked_sign_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        check_given(package_id, "package_id")
+        check_given(meeting_video_ids, "meeting_video_ids")
+        check_given(verified_copies, "verified_copies")
+        check_flag(preview, "preview")
+        check_ways(
+            package_given=package_id is not NOT_GIVEN,
+            # Identity, since a template field must not be read here; execute compares the value.
+            ids_given=meeting_video_ids is not ALL,
+            copies_given=verified_copies is not NOT_GIVEN,
+            delete_all=check_flag(delete_all, "delete_all"),
+        )
+        super().__init__(**kwargs)
+        self.package_id = package_id
+        self.meeting_video_ids = meeting_video_ids
+        self.verified_copies = verified_copies
+        self.delete_all = delete_all
+        self.states = states
+        self.recheck = recheck
+        self.preview = preview
+        self.receipt_destination = receipt_destination
+        self.receipts_wanted = receipt_destination is not None
+        self.iinked_sign_conn_id = iinked_sign_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Delete what was meant.
+
+        :param context: Airflow's context.
+        :return: the API's response, several calls merged, without URLs.
+        :raises InvalidArgumentError: for an argument that is empty-handed, malformed or contradictory, before any
+            request.
+        :raises StateRefusedError: when a recording is in a state that may not be deleted; nothing is sent.
+        :raises StrangerError: when an answer names a recording that was not asked for; everything stops.
+        :raises IinkedSignError: after all others are deleted, when one could not be.
+        """
+        from airflow_provider_iinked.custody.stamp import task_stamp
+        from airflow_provider_iinked.deletion.order import read_order
+        from airflow_provider_iinked.deletion.run import delete_videos
+        from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+        order = read_order(
+            package_id=self.package_id,
+            meeting_video_ids=self.meeting_video_ids,
+            verified_copies=self.verified_copies,
+            delete_all=self.delete_all,
+            states=self.states,
+            recheck=self.recheck,
+            preview=self.preview,
+            receipt_destination=self.receipt_destination,
+            receipts_wanted=self.receipts_wanted,
+            conn_id=check_conn_id(self.iinked_sign_conn_id),
+            stamp=task_stamp(context),
+        )
+        label_map_index(context, order.package_id)
+        hook = IinkedSignHook(self.iinked_sign_conn_id)
+        try:
+            return delete_videos(hook, order)
+        finally:
+            hook.close()

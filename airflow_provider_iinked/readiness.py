@@ -1,6 +1,4 @@
-"""
-When the wait for a package's recordings is over. Pure; sensor and trigger ask the same function, so no mode can differ.
-"""
+"""When the wait for recordings is over. Pure; sensor and trigger ask the same function, so no mode can differ."""
 
 from __future__ import annotations
 
@@ -79,8 +77,8 @@ def read_criteria(
 
 def judge(videos: Sequence[Video], criteria: Criteria) -> Readiness:
     """
-    Decide whether a wait is over: every selected recording that is not deleted is archived and, without a selection, at
-    least ``min_videos`` are archived or already deleted.
+    Decide whether a wait is over: every selected recording that is not deleted is archived and, without a selection,
+    at least ``min_videos`` are archived or already deleted.
 
     :param videos: what is listed now.
     :param criteria: what is waited for.

@@ -123,7 +123,9 @@ class IinkedListPackagesOperator(BaseOperator):
             "states": self.states,
             "sort_by": self.sort_by,
         }
-        filters = {name: check_filter(value, name) for name, value in given.items() if value is not None}
+        filters: dict[str, Any] = {
+            name: check_filter(value, name) for name, value in given.items() if value is not None
+        }
         for name, flag in (("all_members", self.all_members), ("is_executed", self.is_executed)):
             if flag is not None:
                 filters[name] = check_flag(flag, name)

@@ -1,8 +1,8 @@
 """
 The operators of the chain: download and prove, then delete exactly what was proved.
 
-What they rest on is imported when they run: a Dag file is parsed every few seconds, and loads neither an HTTP client nor
-a storage library.
+What they rest on is imported when they run: a Dag file is parsed every few seconds, and loads neither an HTTP client
+nor a storage library.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
     Delete recordings from the platform, for good, and nothing that was not meant.
 
     Say what in exactly one way: ``verified_copies`` (the guarded path: each copy is proved again a moment before its
-    source is deleted), ``package_id`` with ``meeting_video_ids``, or ``package_id`` with ``delete_all=True`` (one by one,
-    what the list shows). Deletion is idempotent; running the task again is safe.
+    source is deleted), ``package_id`` with ``meeting_video_ids``, or ``package_id`` with ``delete_all=True`` (one by
+    one, what the list shows). Deletion is idempotent; running the task again is safe.
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/videos/delete
 

@@ -1,0 +1,90 @@
+"""How a trigger tells a sensor what became of a wait: plain JSON, validated on return, failing closed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airflow_provider_iinked import exceptions
+from airflow_provider_iinked.exceptions import IinkedSignError, UnexpectedAnswerError
+
+READY: Final = "ready"
+TIMEOUT: Final = "timeout"
+ERROR: Final = "error"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What became of a wait.
+
+    :param answer: the XCom, when the wait is over.
+    :param error: the error to raise, when there is one.
+    :param timed_out: whether the deadline has passed.
+    :param message: words for a timeout.
+    """
+
+    answer: dict[str, Any] | None = None
+    error: IinkedSignError | None = None
+    timed_out: bool = False
+    message: str = ""
+
+
+def ready_event(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Tell that a wait is over.
+
+    :param answer: the XCom: ``packageId`` and ``videos``, without URLs.
+    :return: the event's payload.
+    """
+    return {"status": READY, "answer": dict(answer)}
+
+
+def timeout_event(message: str) -> dict[str, Any]:
+    """
+    Tell that the deadline has passed.
+
+    :param message: what was still waited for.
+    :return: the event's payload.
+    """
+    return {"status": TIMEOUT, "message": message}
+
+
+def error_event(error: IinkedSignError) -> dict[str, Any]:
+    """
+    Tell of an error.
+
+    :param error: the error.
+    :return: the event's payload.
+    """
+    return {"status": ERROR, "type": type(error).__name__, "message": str(error), "retry_after": error.retry_after}
+
+
+def read_event(event: object) -> Outcome:
+    """
+    Read an event that came back through the database.
+
+    :param event: the payload, or whatever came instead.
+    :return: the outcome; an error for anything that is not understood.
+    """
+    status = event.get("status") if isinstance(event, Mapping) else None
+    if isinstance(event, Mapping) and status == READY and _is_answer(event.get("answer")):
+        return Outcome(answer=dict(event["answer"]))
+    if isinstance(event, Mapping) and status == TIMEOUT:
+        return Outcome(timed_out=True, message=str(event.get("message")))
+    if isinstance(event, Mapping) and status == ERROR:
+        return Outcome(error=_rebuild(event.get("type"), str(event.get("message"))))
+    return Outcome(error=UnexpectedAnswerError("The trigger came back without an outcome; the wait is not over."))
+
+
+def _is_answer(answer: object) -> bool:
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("videos"), list):
+        return False
+    return all(isinstance(v, Mapping) and isinstance(v.get("meetingVideoId"), str) for v in answer["videos"])
+
+
+def _rebuild(name: object, message: str) -> IinkedSignError:
+    kind = getattr(exceptions, name, None) if isinstance(name, str) else None
+    known = isinstance(kind, type) and issubclass(kind, IinkedSignError)
+    return kind(message) if known and kind is not None else UnexpectedAnswerError(message)

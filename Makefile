@@ -1,0 +1,74 @@
+# One command for each thing to do; `make help` lists them. Each target makes the environment that it needs.
+# VENV, AIRFLOW, MATRIX, PYTHON, WORKERS, PYTEST and DEMO may be set on the command line.
+
+AIRFLOW ?= 3.3.2
+MATRIX ?= 3.3.2 2.11.2
+VENV ?= .venv
+WORKERS ?= 2
+PYTEST ?=
+DEMO ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+SOURCES := pyproject.toml scripts/venv
+RUN_TESTS = -m pytest -q -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z0-9._%-]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- environments
+
+.PHONY: install
+install: $(READY) ## Make .venv: Airflow, this package (editable), and what tests and checks need
+
+$(READY): $(SOURCES) constraints/airflow-$(AIRFLOW).txt
+	@scripts/venv $(VENV) $(AIRFLOW) dev
+
+.venvs/airflow-%/.installed: $(SOURCES) constraints/airflow-%.txt
+	@mkdir -p .venvs
+	@scripts/venv .venvs/airflow-$* $* test
+
+.PHONY: constraints
+constraints: $(READY) ## Write the constraints files anew from today's releases
+	@for version in $(MATRIX); do UV=$(BIN)/uv scripts/constraints $$version; done
+
+# --- see it work
+
+.PHONY: demo
+demo: $(READY) ## Watch a Dag wait, download, prove and delete, against the simulator
+	@$(BIN)/python -m demo $(DEMO)
+
+.PHONY: airflow
+airflow: $(READY) ## Run Airflow with the example Dags and the simulator until Ctrl-C
+	@$(BIN)/python -m demo.standalone
+
+# --- checks
+
+.PHONY: lint
+lint: $(READY) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: test
+test: $(READY) ## The tests, on the newest Airflow
+	AIRFLOW_HOME=$(CURDIR)/.test/airflow-$(AIRFLOW) $(BIN)/python $(RUN_TESTS) $(PYTEST)
+
+.PHONY: test-matrix
+test-matrix: $(MATRIX:%=test-airflow-%) ## The tests on each Airflow of MATRIX
+
+.PHONY: $(MATRIX:%=test-airflow-%)
+$(MATRIX:%=test-airflow-%): test-airflow-%: .venvs/airflow-%/.installed
+	AIRFLOW_HOME=$(CURDIR)/.test/airflow-$* .venvs/airflow-$*/bin/python $(RUN_TESTS) $(PYTEST)
+
+.PHONY: dist
+dist: $(READY) ## Build wheel and sdist, check them, install the wheel into an empty environment
+	@$(BIN)/python scripts/check_dist.py
+
+.PHONY: clean
+clean: ## Remove what the targets made, the environments too
+	rm -rf .demo .airflow .test .venvs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)

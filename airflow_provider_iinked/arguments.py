@@ -23,6 +23,16 @@ class _NotGiven:
     def __repr__(self) -> str:
         return "<not given>"
 
+    def __copy__(self) -> _NotGiven:
+        return self
+
+    def __deepcopy__(self, memo: object) -> _NotGiven:
+        # Airflow deep-copies operators (a subset of a Dag, for one); what is not given must stay so.
+        return self
+
+    def __reduce__(self) -> str:
+        return "NOT_GIVEN"
+
 
 NOT_GIVEN: Final[Any] = _NotGiven()
 

@@ -92,7 +92,7 @@ def judge(videos: Sequence[Video], criteria: Criteria) -> Readiness:
     archived = tuple(video for video in selected if video.is_archived)
     if criteria.meeting_video_ids is not None and criteria.on_deleted == "fail" and done:
         raise RecordingDeletedError(
-            f"Package {criteria.package_id}: {_ids(done)} is deleted on the platform; the wait for it ends. Nothing was "
+            f"Package {criteria.package_id}: {_ids(done)} is deleted on the platform; the wait ends. Nothing was "
             "done. Take it out of meeting_video_ids, or set on_deleted='ignore'."
         )
     if criteria.on_failed == "fail" and failed:

@@ -133,6 +133,9 @@ def _api_base(host: str | None, environment: str, port: int | None, scheme: str 
         )
     netloc = f"[{name}]" if ":" in name else name
     chosen_port = parts.port or port
+    if chosen_port == {"https": 443, "http": 80}[parts.scheme]:
+        # Two spellings of one address must not look like two APIs to a custody record.
+        chosen_port = None
     return f"{parts.scheme}://{netloc}{f':{chosen_port}' if chosen_port else ''}{parts.path or API_PATH}"
 
 

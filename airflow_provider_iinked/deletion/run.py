@@ -260,7 +260,7 @@ class _Deletion:
                 raise _TaskEnds(
                     StrangerError(
                         f"Asked to delete video {video.meeting_video_id}, the API answered that it also deleted "
-                        f"{', '.join(strangers)}, not asked for. Everything stops here. Save what copies there are, and "
+                        f"{', '.join(strangers)}, not asked for. Everything stops here. Save what copies there are and "
                         "ask iinked Sign what happened; do not clear the task before that"
                     )
                 ) from None

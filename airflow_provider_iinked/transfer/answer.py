@@ -63,7 +63,9 @@ class Answer:
 
     @property
     def content_range(self) -> tuple[int, int | None] | None:
-        """First byte and whole length of a part, from Content-Range."""
+        """First byte and whole length of a part (206), from Content-Range."""
+        if self.status != 206:
+            return None
         match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", self.headers.get("content-range", ""))
         return (int(match[1]), None if match[2] == "*" else int(match[2])) if match else None
 
@@ -98,15 +100,21 @@ def read_meaning(answer: Answer, *, offset: int, validator: str | None, total: i
     """
     if answer.status == 200:
         return Meaning.WHOLE
-    if answer.status == 206 and offset:
-        part = answer.content_range
-        same = answer.validator == validator
-        return Meaning.REST if same and part and part[0] == offset and part[1] in (None, total) else Meaning.START_OVER
     if answer.status in (206, 416):
-        return Meaning.START_OVER if offset else Meaning.GIVE_UP
+        return _read_part(answer, offset=offset, validator=validator, total=total)
     if answer.status in _URL_ENDED:
         return Meaning.NEW_URL
     return Meaning.TRY_AGAIN if answer.status >= 500 or answer.status in _PASSING else Meaning.GIVE_UP
+
+
+def _read_part(answer: Answer, *, offset: int, validator: str | None, total: int | None) -> Meaning:
+    part = answer.content_range
+    if offset:
+        same = answer.validator == validator
+        fits = part is not None and part[0] == offset and part[1] in (None, total)
+        return Meaning.REST if same and fits else Meaning.START_OVER
+    # A host may answer in parts although it was asked for all; the rest is then fetched as after a break.
+    return Meaning.WHOLE if part is not None and part[0] == 0 and part[1] is not None else Meaning.GIVE_UP
 
 
 def known_total(answer: Answer, expected: int | None) -> tuple[int | None, str | None]:
@@ -117,7 +125,8 @@ def known_total(answer: Answer, expected: int | None) -> tuple[int | None, str |
     :param expected: the API's ``size``, where it is to be trusted.
     :return: the length, and what is wrong (None when nothing is).
     """
-    if answer.length is not None and expected is not None and answer.length != expected:
-        return None, f"the API says {expected} bytes, the recording's host {answer.length}"
-    total = answer.length if answer.length is not None else expected
+    told = answer.content_range[1] if answer.content_range else answer.length
+    if told is not None and expected is not None and told != expected:
+        return None, f"the API says {expected} bytes, the recording's host {told}"
+    total = told if told is not None else expected
     return total, None if total is not None else "neither the API nor the recording's host tells its length"

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow_provider_iinked.client.protocol import backoff, next_wait
 from airflow_provider_iinked.custody.record import folder_of, listing_problems
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONFIRM_FOR: Final = 30.0
+# So many recordings in a row that the service cannot delete end the task; hammering it does not help.
+_ENOUGH_TROUBLE: Final = 3
 # After one of these nothing else can go well either: the task ends, with a word about what was done.
 _ENDS_TASK: Final = (AuthenticationError, ConnectionSettingsError, StrangerError)
 
@@ -82,6 +84,7 @@ class _Deletion:
         self._gone_before: set[str] = set()
         self._open_receipts: dict[str, dict[str, Any]] = {}
         self._answers: dict[str, dict[str, Any] | None] = {}
+        self._in_trouble = 0
         self._refusals: dict[str, IinkedSignError] = {}
         self._failures: dict[str, IinkedSignError] = {}
 
@@ -184,10 +187,11 @@ class _Deletion:
                 return
             error = self._ask(video, proof)
             if error is None:
+                self._in_trouble = 0
                 return
             wait = next_wait(error, attempt=attempt, max_retries=self._hook.settings.max_retries, waited=waited)
             if wait is None:
-                raise error
+                self._give_up(error)
             log.warning(
                 "Video %s: %s It is still listed; proving and asking again in %.1f s.",
                 video.meeting_video_id,
@@ -198,6 +202,14 @@ class _Deletion:
                 waited += wait
             time.sleep(wait)
             attempt += 1
+
+    def _give_up(self, error: IinkedSignError) -> NoReturn:
+        """Leave one recording; or all of them, when it is the service that is in trouble."""
+        self._in_trouble += 1
+        service_down = isinstance(error, ServiceUnavailableError) or error.retry_after is not None
+        if service_down or self._in_trouble >= _ENOUGH_TROUBLE:
+            raise _TaskEnds(error)
+        raise error
 
     def _check(self, video: Video) -> Proof | None:
         """See that all that a deletion rests on holds at this moment; None without a copy, or when it is gone."""
@@ -269,7 +281,9 @@ class _Deletion:
         """After an unclear answer look at the list instead of asking again blindly."""
         before = self._listing
         now = self._list()
-        if strangers := vanished(before, now, asked=self._asked):
+        refused = isinstance(error, RequestRefusedError)
+        # A refusal did nothing; what vanished meanwhile was then another run's doing.
+        if not refused and (strangers := vanished(before, now, asked=self._asked)):
             raise _TaskEnds(
                 StrangerError(
                     f"After an unclear answer to the deletion of video {video.meeting_video_id} the list shows that "
@@ -281,7 +295,7 @@ class _Deletion:
             log.info("Video %s: deleted, as the list shows; the answer was unclear: %s", video.meeting_video_id, error)
             self._done(video, now.find(video.meeting_video_id))
             return None
-        if isinstance(error, RequestRefusedError):
+        if refused:
             # The list may lag behind a deletion whose answer was lost; the end of the task decides.
             self._refusals[video.meeting_video_id] = error
             return None

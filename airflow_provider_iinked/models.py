@@ -94,7 +94,7 @@ class Video:
 
     def public_fields(self) -> dict[str, Any]:
         """Return the API's fields without the signed URL: what may be logged, stored and passed on."""
-        return {name: value for name, value in self.fields.items() if name not in SECRET_FIELDS}
+        return without_signed_urls({k: v for k, v in self.fields.items() if k not in SECRET_FIELDS})
 
 
 class Listing:
@@ -244,6 +244,24 @@ def parse_package(fields: object) -> Package:
     if not isinstance(package_id, str) or not _ID.fullmatch(package_id):
         raise UnexpectedAnswerError("The API listed a package without a usable packageId.")
     return Package(package_id, fields)  # type: ignore[arg-type]
+
+
+def without_signed_urls(value: Any) -> Any:
+    """
+    Leave out whatever is an address with a query, also in fields that are not documented: it may be signed.
+
+    :param value: a JSON value.
+    :return: the value without them.
+    """
+    if isinstance(value, Mapping):
+        return {name: without_signed_urls(item) for name, item in value.items() if not _may_be_signed(item)}
+    if isinstance(value, list):
+        return [without_signed_urls(item) for item in value if not _may_be_signed(item)]
+    return value
+
+
+def _may_be_signed(value: object) -> bool:
+    return isinstance(value, str) and "?" in value and value[:8].lower().startswith(("http://", "https://"))
 
 
 def whole_number(value: object) -> int | None:

@@ -9,7 +9,7 @@ from airflow_provider_iinked.archive.report import worst
 from airflow_provider_iinked.deletion.order import DeletionOrder
 from airflow_provider_iinked.deletion.plan import Plan
 from airflow_provider_iinked.exceptions import IinkedSignError
-from airflow_provider_iinked.models import SECRET_FIELDS, Listing, VideoState
+from airflow_provider_iinked.models import SECRET_FIELDS, Listing, VideoState, without_signed_urls
 
 
 def build_answer(
@@ -80,4 +80,5 @@ def incomplete(
 
 def _without_url(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the fields as the API gave them, with nothing in those that make up a signed URL."""
-    return {name: None if name in SECRET_FIELDS else value for name, value in fields.items()}
+    kept = without_signed_urls({name: value for name, value in fields.items() if name not in SECRET_FIELDS})
+    return {name: kept.get(name) for name in fields if name in kept or name in SECRET_FIELDS}

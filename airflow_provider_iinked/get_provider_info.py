@@ -63,6 +63,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": "iinked Sign", "python-modules": ["airflow_provider_iinked.sensors.videos"]}],
+        "triggers": [
+            {"integration-name": "iinked Sign", "python-modules": ["airflow_provider_iinked.triggers.videos"]}
+        ],
         "connection-types": [
             {
                 "connection-type": "iinked_sign",

@@ -62,7 +62,7 @@ class Response:
     One answer, as a transport read it.
 
     :param status: HTTP status.
-    :param headers: headers, names in lower case.
+    :param headers: headers, names in lower case, or a mapping that does not mind.
     :param body: the whole body.
     """
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_iinked.arguments import check_count, check_id
@@ -25,8 +27,16 @@ from airflow_provider_iinked.exceptions import (
 from airflow_provider_iinked.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_iinked.models import Package, StoredVideo, Video, parse_package, parse_videos
 
+try:
+    from airflow.sdk.log import amask_secret
+except ImportError:  # below Airflow 3.3.2
+    amask_secret = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     import requests
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_iinked.client.aio import AsyncClient, Lease
 
 
 class IinkedSignHook(BaseHook):
@@ -50,6 +60,7 @@ class IinkedSignHook(BaseHook):
         super().__init__(**kwargs)
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._delete_by_short_path = False
+        self._lease: Lease | None = None
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -71,7 +82,27 @@ class IinkedSignHook(BaseHook):
         :raises ConnectionSettingsError: when it cannot be used.
         """
         connection = self.get_connection(self.iinked_sign_conn_id)
-        extra = connection.extra_dejson
+        settings = self._read(connection, connection.extra_dejson)
+        mask_secret(settings.secret)
+        return settings
+
+    async def aget_settings(self) -> ApiSettings:
+        """
+        Read and check the connection without blocking the event loop, anew at each call.
+
+        :return: the settings.
+        :raises ConnectionSettingsError: when it cannot be used.
+        """
+        connection = await get_async_connection(self.iinked_sign_conn_id, hook=self)
+        settings = self._read(connection, await get_async_extra_dejson(connection))
+        if amask_secret is not None:
+            await amask_secret(settings.secret)
+        else:
+            # Below Airflow 3.3.2 masking may talk to the supervisor, and must not do so on the event loop.
+            await asyncio.to_thread(mask_secret, settings.secret)
+        return settings
+
+    def _read(self, connection: Connection, extra: dict[str, Any]) -> ApiSettings:
         settings = read_settings(
             host=connection.host,
             secret=connection.password,
@@ -79,7 +110,6 @@ class IinkedSignHook(BaseHook):
             port=connection.port,
             scheme=connection.schema,
         )
-        mask_secret(settings.secret)
         if unknown := unknown_extras(extra):
             self.log.warning("Connection %s: unknown extras are ignored: %s", self.iinked_sign_conn_id, unknown)
         return settings
@@ -167,21 +197,25 @@ class IinkedSignHook(BaseHook):
         return self._pages(body, check_count(page_size, "page_size", least=1))
 
     def _pages(self, filters: dict[str, Any], take: int) -> Iterator[Package]:
-        seen: set[str] = set()
-        skip = 0
-        while True:
-            answer = self.client.send(protocol.list_packages(filters, take=take, skip=skip))
-            items = answer.get("items")
-            if not isinstance(items, list):
-                raise UnexpectedAnswerError("The API's list of packages has no items; nothing was done with it.")
-            fresh = [package for package in map(parse_package, items) if package.package_id not in seen]
-            seen.update(package.package_id for package in fresh)
-            yield from fresh
-            skip += len(items)
-            total = answer.get("total")
-            # An empty page, or one with nothing new (an offset that is ignored), ends it whatever `total` says.
-            if not fresh or (isinstance(total, int) and skip >= total):
-                return
+        pages = _PackagePages()
+        while not pages.ended:
+            yield from pages.take(self.client.send(protocol.list_packages(filters, take=take, skip=pages.skip)))
+
+    async def alist_packages(self, filters: Mapping[str, Any], *, page_size: int = 50) -> AsyncIterator[Package]:
+        """
+        Go through the packages that match, without blocking the event loop; see :meth:`list_packages`.
+
+        :param filters: the body's filter fields in the API's spelling, such as ``{"allMembers": True}``.
+        :param page_size: packages a request.
+        :return: the packages, each once, although paging may shift meanwhile.
+        :raises IinkedSignError: as the API's answer says.
+        """
+        take = check_count(page_size, "page_size", least=1)
+        pages = _PackagePages()
+        while not pages.ended:
+            client = await self._aclient()
+            for package in pages.take(await client.send(protocol.list_packages(filters, take=take, skip=pages.skip))):
+                yield package
 
     def get_package(self, package_id: str) -> Package:
         """
@@ -211,6 +245,34 @@ class IinkedSignHook(BaseHook):
         """
         answer = self.client.send(protocol.list_videos(package_id), max_retries=max_retries)
         return parse_videos(answer, package_id)
+
+    async def alist_videos(self, package_id: str, *, max_retries: int | None = None) -> list[Video]:
+        """
+        List the videos of a package without blocking the event loop; see :meth:`list_videos`.
+
+        :param package_id: the package.
+        :param max_retries: how often to try again; the connection's setting where it is None.
+        :return: its videos, in the API's order.
+        :raises IinkedSignError: as :meth:`list_videos`.
+        """
+        request = protocol.list_videos(package_id)
+        client = await self._aclient()
+        return parse_videos(await client.send(request, max_retries=max_retries), package_id)
+
+    async def _aclient(self) -> AsyncClient:
+        """Lease the client that all hooks and triggers of this event loop share; :meth:`aclose` gives it back."""
+        if self._lease is None:
+            # Loads aiohttp, which a worker has no use for.
+            from airflow_provider_iinked.client.aio import lease
+
+            self._lease = await lease(await self.aget_settings())
+        return self._lease.client
+
+    async def aclose(self) -> None:
+        """Give back what the async methods use."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await lease.release()
 
     def delete_video(self, package_id: str, meeting_video_id: str, *, max_retries: int | None = None) -> dict[str, Any]:
         """
@@ -276,6 +338,28 @@ class IinkedSignHook(BaseHook):
         """Close the session, if one was opened."""
         if "client" in self.__dict__:
             self.client.close()
+
+
+class _PackagePages:
+    """Follow the pages of the package list."""
+
+    def __init__(self) -> None:
+        self.skip = 0
+        self.ended = False
+        self._seen: set[str] = set()
+
+    def take(self, answer: Mapping[str, Any]) -> list[Package]:
+        """Return the packages of a page that no earlier page had."""
+        items = answer.get("items")
+        if not isinstance(items, list):
+            raise UnexpectedAnswerError("The API's list of packages has no items; nothing was done with it.")
+        fresh = [package for package in map(parse_package, items) if package.package_id not in self._seen]
+        self._seen.update(package.package_id for package in fresh)
+        self.skip += len(items)
+        total = answer.get("total")
+        # An empty page, or one with nothing new (an offset that is ignored), ends it whatever `total` says.
+        self.ended = not fresh or (isinstance(total, int) and self.skip >= total)
+        return fresh
 
 
 def _explain(error: Exception) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
     from airflow_provider_iinked.models import Video
-    from airflow_provider_iinked.readiness import Criteria
+    from airflow_provider_iinked.readiness import Criteria, Readiness
 
 IDS_KEY = "meeting_video_ids"
 _ERRORS_KEY = "iinked_sign_consecutive_errors"
@@ -122,7 +122,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         :raises IinkedSignPermanentError: when it cannot get better.
         :raises IinkedSignError: when the error budget is spent.
         """
-        from airflow_provider_iinked.readiness import judge, ready_answer
+        from airflow_provider_iinked.readiness import ready_answer
 
         criteria = self._criteria()
         label_map_index(context, criteria.package_id)
@@ -132,11 +132,9 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         if time.monotonic() < self._hold_until:
             self.log.info("The service asked to wait another %.0f s.", self._hold_until - time.monotonic())
             return False
-        videos = self._look(context, criteria.package_id)
-        if videos is None:
+        readiness = self._look(context, criteria)
+        if readiness is None:
             return False
-        self._warn_of_retention(videos)
-        readiness = judge(videos, criteria)
         if not readiness.ready:
             self.log.info("Package %s: still waiting for %s.", criteria.package_id, ", ".join(readiness.waiting_for))
             return False
@@ -179,14 +177,17 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
             on_deleted=self.on_deleted,
         )
 
-    def _look(self, context: Context, package_id: str) -> list[Video] | None:
-        """List the recordings; None after an error that is tolerated."""
+    def _look(self, context: Context, criteria: Criteria) -> Readiness | None:
+        """List the recordings and judge them; None after an error that is tolerated."""
         from airflow_provider_iinked.client.protocol import backoff
+        from airflow_provider_iinked.readiness import judge
 
         spend_in_place = self.reschedule and not self.deferrable and _state_store(context) is None
         while True:
             try:
-                videos = self._list(package_id)
+                videos = self._list(criteria.package_id)
+                self._warn_of_retention(videos)
+                readiness = judge(videos, criteria)
             except IinkedSignPermanentError:
                 raise
             except IinkedSignError as error:
@@ -200,7 +201,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
                 time.sleep(backoff(self._errors))
             else:
                 self._remember_errors(context, 0)
-                return videos
+                return readiness
 
     def _list(self, package_id: str) -> list[Video]:
         """Ask once; a refused key is read from the connection once more, since it may have been rotated."""

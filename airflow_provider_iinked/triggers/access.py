@@ -1,0 +1,114 @@
+"""A trigger's way to the API: the connection read without blocking the event loop, the client shared by all."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from airflow_provider_iinked.client import aio
+from airflow_provider_iinked.client.settings import ApiSettings
+from airflow_provider_iinked.exceptions import IinkedSignError, ServiceUnavailableError
+from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+FRESH: Final = 10.0
+"""Seconds for which waits that start together share one reading of their connection."""
+
+
+class Access:
+    """
+    The settings and the leased client of one trigger.
+
+    :param conn_id: the Airflow connection.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self.conn_id = conn_id
+        self._lease: aio.Lease | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a client is leased."""
+        return self._lease is not None
+
+    async def open(self) -> aio.AsyncClient:
+        """
+        Return the client; the connection is read for the first call only.
+
+        :return: the client.
+        :raises ConnectionSettingsError: when the connection cannot be used.
+        :raises ServiceUnavailableError: when it could not be read; a retry may help.
+        """
+        if self._lease is None:
+            loop = asyncio.get_running_loop()
+            settings = await read_connection(self.conn_id, not_before=loop.time() - FRESH)
+            self._lease = await aio.lease(settings)
+        return self._lease.client
+
+    async def renew(self, refused_at: float) -> bool:
+        """
+        Read the connection once more after the key was refused, since it may have been rotated.
+
+        :param refused_at: the event loop's time when the refusal came; an older reading may miss the rotation.
+        :return: whether there is another key now; :meth:`open` returns the client for it.
+        :raises IinkedSignError: as :meth:`open`.
+        """
+        refused = self._lease.client.settings.auth_header if self._lease is not None else None
+        settings = await read_connection(self.conn_id, not_before=refused_at)
+        if settings.auth_header == refused:
+            return False
+        lease = await aio.lease(settings)
+        await self.close()
+        self._lease = lease
+        return True
+
+    async def close(self) -> None:
+        """Give the client back. Calling it again does nothing."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await lease.release()
+
+
+_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[ApiSettings]]]] = (
+    WeakKeyDictionary()
+)
+
+
+async def read_connection(conn_id: str, *, not_before: float) -> ApiSettings:
+    """
+    Read an Airflow connection. A thousand triggers that ask together cause one reading.
+
+    :param conn_id: the connection.
+    :param not_before: the event loop's time before which a reading is too old.
+    :return: its settings.
+    :raises ConnectionSettingsError: when the connection cannot be used.
+    :raises ServiceUnavailableError: when it could not be read; a retry may help.
+    """
+    loop = asyncio.get_running_loop()
+    readings = _readings.setdefault(loop, {})
+    begun, task = readings.get(conn_id, (0.0, None))
+    if task is None or begun < not_before or (task.done() and (task.cancelled() or task.exception() is not None)):
+        # A task of its own: the trigger that asked first may be cancelled, the others still want to know.
+        task = loop.create_task(_read(conn_id))
+        task.add_done_callback(_look_at_error)
+        readings[conn_id] = (loop.time(), task)
+    return await asyncio.shield(task)
+
+
+async def _read(conn_id: str) -> ApiSettings:
+    try:
+        return await IinkedSignHook(conn_id).aget_settings()
+    except IinkedSignError:
+        raise
+    except Exception as error:
+        # The text of a backend's error may hold what was looked up.
+        raise ServiceUnavailableError(
+            f"The Airflow connection {conn_id} could not be read ({type(error).__name__}). A retry may help.",
+            sent=False,
+        ) from None
+
+
+def _look_at_error(task: asyncio.Task[ApiSettings]) -> None:
+    """Keep asyncio from complaining about an error that nobody waited for."""
+    if not task.cancelled():
+        task.exception()

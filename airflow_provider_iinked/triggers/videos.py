@@ -1,0 +1,234 @@
+"""
+The wait for recordings in the triggerer.
+
+What a trigger needs is imported here, at the top: an import inside ``run`` would stall every other trigger of the
+triggerer. The sensor imports this module only when it defers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+# Loaded by Airflow's own helpers at their first call; here, it does not stall the event loop.
+import asgiref.sync  # noqa: F401
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from yarl import URL
+
+from airflow_provider_iinked.arguments import check_conn_id
+from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.client.aio import AsyncClient
+from airflow_provider_iinked.client.gate import SHORTEST_INTERVAL, Seat
+from airflow_provider_iinked.exceptions import (
+    AuthenticationError,
+    IinkedSignError,
+    IinkedSignPermanentError,
+    RateLimitError,
+    UnexpectedAnswerError,
+)
+from airflow_provider_iinked.models import Video
+from airflow_provider_iinked.readiness import read_criteria, ready_answer
+from airflow_provider_iinked.triggers.access import Access
+from airflow_provider_iinked.triggers.outcome import error_event, ready_event, timeout_event
+from airflow_provider_iinked.triggers.watch import News, Watch
+
+
+class IinkedVideosArchivedTrigger(BaseTrigger):
+    """
+    Wait until the recordings of a package are archived.
+
+    It never raises: what goes wrong is an event. All waits of a connection in one triggerer share one client, which
+    spreads their polls evenly over the interval, keeps the connection's ``max_requests_per_second``, and lets nobody
+    ask while a Retry-After holds. The row that Airflow keeps of it holds no secret.
+
+    :param iinked_sign_conn_id: the Airflow connection.
+    :param package_id: the package.
+    :param meeting_video_ids: the selected recordings, or ``"*"``.
+    :param min_videos: without a selection: how many must be archived or already deleted.
+    :param on_failed: what a failed recording means: ``fail``, ``wait`` or ``ignore``.
+    :param on_deleted: what a selected recording that is deleted means: ``fail`` or ``ignore``.
+    :param poll_interval: seconds between two polls.
+    :param end_time: epoch seconds after which the wait ends; a move to another triggerer does not change it.
+    :param max_consecutive_errors: how many errors in a row are tolerated.
+    :param consecutive_errors: how many there were before it started.
+    """
+
+    def __init__(
+        self,
+        *,
+        iinked_sign_conn_id: str,
+        package_id: str,
+        meeting_video_ids: str | Sequence[str],
+        min_videos: int,
+        on_failed: str,
+        on_deleted: str,
+        poll_interval: float,
+        end_time: float,
+        max_consecutive_errors: int,
+        consecutive_errors: int = 0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.iinked_sign_conn_id = iinked_sign_conn_id
+        self.package_id = package_id
+        self.meeting_video_ids = meeting_video_ids
+        self.min_videos = min_videos
+        self.on_failed = on_failed
+        self.on_deleted = on_deleted
+        self.poll_interval = poll_interval
+        self.end_time = end_time
+        self.max_consecutive_errors = max_consecutive_errors
+        self.consecutive_errors = consecutive_errors
+        self._access: Access | None = None
+        self._seat: tuple[AsyncClient, Seat, URL] | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """
+        Return what makes this trigger again, elsewhere.
+
+        :return: class path and arguments.
+        """
+        ids = self.meeting_video_ids
+        return (
+            "airflow_provider_iinked.triggers.videos.IinkedVideosArchivedTrigger",
+            {
+                "iinked_sign_conn_id": self.iinked_sign_conn_id,
+                "package_id": self.package_id,
+                "meeting_video_ids": ids if isinstance(ids, str) else list(ids),
+                "min_videos": self.min_videos,
+                "on_failed": self.on_failed,
+                "on_deleted": self.on_deleted,
+                "poll_interval": self.poll_interval,
+                "end_time": self.end_time,
+                "max_consecutive_errors": self.max_consecutive_errors,
+                "consecutive_errors": self.consecutive_errors,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """
+        Wait.
+
+        :return: one event, as :mod:`airflow_provider_iinked.triggers.outcome` writes it.
+        """
+        yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
+
+    async def cleanup(self) -> None:
+        """Give the shared client back. Calling it again, or before the first step of :meth:`run`, does nothing."""
+        access, self._access, self._seat = self._access, None, None
+        if access is not None:
+            await access.close()
+
+    async def _outcome(self) -> dict[str, Any]:
+        try:
+            return await self._wait()
+        except IinkedSignError as error:
+            return error_event(error)
+        except Exception as error:
+            # Its text may hold anything, so only its name leaves the triggerer.
+            self.log.exception("The wait for package %s broke off.", self.package_id)
+            return error_event(
+                UnexpectedAnswerError(
+                    f"Package {self.package_id}: the wait broke off in the triggerer ({type(error).__name__}). Nothing "
+                    "was done; a retry may help. The triggerer's log has the details."
+                )
+            )
+        finally:
+            # Before the event is told: an inline run, as in dag.test(), never calls cleanup().
+            await self.cleanup()
+
+    async def _wait(self) -> dict[str, Any]:
+        criteria = read_criteria(
+            package_id=self.package_id,
+            meeting_video_ids=self.meeting_video_ids,
+            min_videos=self.min_videos,
+            on_failed=self.on_failed,
+            on_deleted=self.on_deleted,
+        )
+        if criteria.meeting_video_ids == ():
+            return ready_event(ready_answer(criteria.package_id, ()))
+        self._access = Access(check_conn_id(self.iinked_sign_conn_id))
+        watch = Watch(criteria)
+        errors = self.consecutive_errors
+        while True:
+            try:
+                archived = await self._look(watch)
+            except IinkedSignPermanentError:
+                raise
+            except IinkedSignError as error:
+                errors += self._count(error, errors)
+            else:
+                if archived is not None:
+                    return ready_event(ready_answer(criteria.package_id, archived))
+                errors = 0
+            if time.time() >= self.end_time:
+                return timeout_event(_timeout_message(watch))
+
+    def _count(self, error: IinkedSignError, before: int) -> int:
+        """Tell what an error adds to the count; raise it when no more are tolerated."""
+        if isinstance(error, RateLimitError) and error.retry_after is not None:
+            self.log.warning("%s Waiting on.", error)
+            return 0
+        if before + 1 > self.max_consecutive_errors:
+            self.log.error("%d errors in a row; no more are tolerated.", before + 1)
+            raise error
+        self.log.warning(
+            "%s Error %d of %d in a row that are tolerated.", error, before + 1, self.max_consecutive_errors
+        )
+        return 1
+
+    async def _look(self, watch: Watch) -> Sequence[Video] | None:
+        """Ask at the next point in time; return the archived recordings when the wait is over."""
+        renewed = False
+        while True:
+            client = await self._open_client()
+            response = await self._poll(client, watch)
+            if response is None:
+                return None
+            try:
+                return self._take(watch.examine(response, secret=client.settings.secret, now=time.time()), watch)
+            except AuthenticationError:
+                if renewed or self._access is None or not await self._access.renew(client.loop.time()):
+                    raise
+                renewed = True
+                self.log.info("The key was refused; the connection holds another one now.")
+
+    async def _open_client(self) -> AsyncClient:
+        access = self._access
+        if access is None:  # cleanup() came first
+            raise UnexpectedAnswerError("The trigger was cleaned up while it waited.")
+        try:
+            return await access.open()
+        except IinkedSignPermanentError:
+            raise
+        except IinkedSignError:
+            await self._pause()
+            raise
+
+    async def _pause(self) -> None:
+        """Without a client there is no timetable: wait an interval, within the deadline."""
+        await asyncio.sleep(max(0.0, min(max(self.poll_interval, SHORTEST_INTERVAL), self.end_time - time.time())))
+
+    async def _poll(self, client: AsyncClient, watch: Watch) -> protocol.Response | None:
+        if self._seat is None or self._seat[0] is not client:
+            self._seat = (client, client.gate.join(self.poll_interval), client.prepare(watch.request))
+        deadline = client.loop.time() + max(0.0, self.end_time - time.time())
+        return await client.poll(watch.request, self._seat[2], self._seat[1], deadline)
+
+    def _take(self, news: News | None, watch: Watch) -> Sequence[Video] | None:
+        if news is None:
+            return None
+        for line in news.warnings:
+            self.log.warning("%s", line)
+        if news.readiness.ready:
+            return news.readiness.archived
+        self.log.info(
+            "Package %s: still waiting for %s.", watch.criteria.package_id, ", ".join(news.readiness.waiting_for)
+        )
+        return None
+
+
+def _timeout_message(watch: Watch) -> str:
+    waiting = ", ".join(watch.waiting_for) or "an answer"
+    return f"Package {watch.criteria.package_id}: timeout, still waiting for {waiting}. Nothing was done."

@@ -1,0 +1,232 @@
+"""
+What all tests share: an Airflow home of their own, operators run by hand, and whole Dags run by Airflow.
+
+Nothing here imports Airflow: the home has to be settled before the first import does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import importlib.util
+import inspect
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-iinked-tests-"))
+DAGS = HOME / "dags"
+DAGS.mkdir()
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "AIRFLOW__"))]:
+    del os.environ[name]
+os.environ.update(
+    AIRFLOW_HOME=str(HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(DAGS),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__LOGGING__LOGGING_LEVEL="INFO",
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
+    NO_PROXY="127.0.0.1,localhost",
+    no_proxy="127.0.0.1,localhost",
+)
+
+pytest_plugins = ["airflow_provider_iinked.simulator.pytest_plugin"]
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The simulator, a folder for copies, and the provider's tasks, each run by ``execute({})``."""
+
+    sim: Any
+    folder: Path
+
+    @property
+    def destination(self) -> str:
+        return f"file://{self.folder}"
+
+    @property
+    def ledger(self) -> Any:
+        return self.sim.ledger
+
+    def package(self, *videos: dict[str, Any] | str, **fields: Any) -> tuple[str, list[str]]:
+        """Make a package with recordings of 200 kB; give its id and theirs."""
+        package = self.sim.add_package(**fields)
+        return package, [
+            self.sim.add_video(package, **({"meeting_video_id": video} if isinstance(video, str) else video))
+            for video in videos
+        ]
+
+    def sensor(self, package_id: Any, **arguments: Any) -> Any:
+        from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
+
+        arguments = {"poke_interval": 0.05, "timeout": 20.0, **arguments}
+        return IinkedVideosArchivedSensor(task_id=f"wait_{next(_numbers)}", package_id=package_id, **arguments)
+
+    def wait(self, package_id: Any, **arguments: Any) -> Any:
+        return self.sensor(package_id, **arguments).execute({})
+
+    def download(self, package_id: Any, **arguments: Any) -> Any:
+        from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+        arguments = {"destination": self.destination, **arguments}
+        task_id = f"download_{next(_numbers)}"
+        return IinkedDownloadVideosOperator(task_id=task_id, package_id=package_id, **arguments).execute({})
+
+    def delete(self, **arguments: Any) -> Any:
+        from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator
+
+        return IinkedDeleteVideosOperator(task_id=f"delete_{next(_numbers)}", **arguments).execute({})
+
+    def list_packages(self, **arguments: Any) -> Any:
+        from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
+
+        return IinkedListPackagesOperator(task_id=f"packages_{next(_numbers)}", **arguments).execute({})
+
+    def path(self, package_id: str, name: str = "") -> Path:
+        return self.folder / package_id / name
+
+    def names(self, package_id: str) -> list[str]:
+        folder = self.path(package_id)
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between tries last milliseconds; how long they are meant to be is tested on its own."""
+    from airflow_provider_iinked.client import protocol
+
+    class Quick:
+        @staticmethod
+        def uniform(low: float, high: float) -> float:
+            return 0.01
+
+    monkeypatch.setattr(protocol, "random", Quick)
+
+
+@pytest.fixture
+def connect(iinked_simulator: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Point the default connection at the simulator, with extras of the test's choice."""
+
+    def set_connection(**extra: Any) -> None:
+        for name, value in iinked_simulator.connection_env(**extra).items():
+            monkeypatch.setenv(name, value)
+
+    return set_connection
+
+
+@pytest.fixture
+def chain(iinked_simulator: Any, connect: Callable[..., None], quick: None, tmp_path: Path) -> Chain:
+    connect(timeout=5, max_retries=2)
+    return Chain(iinked_simulator, tmp_path / "copies")
+
+
+@dataclass(frozen=True)
+class DagResult:
+    """What became of a Dag run."""
+
+    run: Any
+
+    @property
+    def state(self) -> str:
+        return str(self.run.state)
+
+    @property
+    def states(self) -> dict[str, str]:
+        """State by task id, mapped ones as ``task[0]``."""
+        named = {}
+        for ti in self.run.get_task_instances():
+            named[ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"] = str(ti.state)
+        return named
+
+    def date_argument(self) -> dict[str, Any]:
+        """What makes ``dag.test()`` run this very run again."""
+        from airflow.providers.common.compat.sdk import DAG
+
+        name = "logical_date" if "logical_date" in inspect.signature(DAG.test).parameters else "execution_date"
+        return {name: self.run.logical_date}
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        try:
+            from airflow.models.xcom import XComModel as Model
+        except ImportError:
+            from airflow.models.xcom import XCom as Model
+        where = {"dag_id": self.run.dag_id, "run_id": self.run.run_id, "task_id": task_id, "key": key}
+        with create_session() as session:
+            row = session.scalar(select(Model).filter_by(map_index=map_index, **where))
+            if row is None:
+                return None
+            # Airflow 2 decodes the value when it loads the row.
+            return Model.deserialize_value(row) if Model.__name__ == "XComModel" else row.value
+
+    def xcom_texts(self) -> str:
+        """All XComs of the run as they lie in the database."""
+        from airflow.utils.session import create_session
+        from sqlalchemy import text
+
+        with create_session() as session:
+            rows = session.execute(text("select key, value from xcom where run_id = :run"), {"run": self.run.run_id})
+            return repr(list(rows))
+
+
+@pytest.fixture(scope="session")
+def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A migrated database; with several test processes the first one makes it, and the others copy it."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"single-{os.getpid()}")
+    shared = Path(tempfile.gettempdir()) / f"airflow-provider-iinked-db-{run}"
+    shared.mkdir(exist_ok=True)
+    atexit.register(shutil.rmtree, shared, ignore_errors=True)
+    with open(shared / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        template = shared / "airflow.db"
+        if template.exists():
+            shutil.copy(template, HOME / "airflow.db")
+            return
+        import airflow.models  # noqa: F401
+        from airflow.utils.db import initdb
+
+        initdb()
+        shutil.copy(HOME / "airflow.db", template)
+
+
+@pytest.fixture
+def run_dag(airflow_db: None) -> Iterator[Callable[..., DagResult]]:
+    """
+    Run a Dag, written as the text of a Dag file, by ``dag.test()``; the file's name is the Dag's id.
+
+    ``{dag_id}`` in the text is replaced; a second call with the Dag of a result and its date is what clearing the whole
+    run does.
+    """
+    files: list[Path] = []
+
+    def run(source: str, *, again: DagResult | None = None, **conf: Any) -> DagResult:
+        dag_id = again.run.dag_id if again else f"dag_{os.getpid()}_{next(_numbers)}"
+        file = DAGS / f"{dag_id}.py"
+        file.write_text(textwrap.dedent(source).replace("{dag_id}", dag_id))
+        files.append(file)
+        spec = importlib.util.spec_from_file_location(dag_id, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[dag_id] = module
+        spec.loader.exec_module(module)
+        return DagResult(module.dag.test(run_conf=conf or None, **(again.date_argument() if again else {})))
+
+    yield run
+    for file in files:
+        file.unlink(missing_ok=True)
+        sys.modules.pop(file.stem, None)

@@ -1,9 +1,9 @@
 """
 The connection form's extra fields as wtforms widgets, for Airflow below 3.2.
 
-Airflow 2.11 drops a hook's whole form when a field is of another class than its own four (text, whole number, password,
-tick box), so a drop-down is a text field whose widget draws a ``select``. Airflow 3.0 and 3.1 put stand-ins in the place
-of wtforms and make a drop-down out of the ``any_of`` validator.
+Airflow 2.11 drops a hook's whole form when a field is not of one of its own four classes (text, whole number, password,
+tick box), so a drop-down is a text field whose widget draws a ``select``. Airflow 3.0 and 3.1 put stand-ins in place of
+wtforms and make a drop-down out of the ``any_of`` validator.
 """
 
 from __future__ import annotations

@@ -7,21 +7,17 @@ import hashlib
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage import local
-from airflow_provider_iinked.storage.destination import is_local, join, scheme_of
+from airflow_provider_iinked.storage.destination import is_local, scheme_of
+from airflow_provider_iinked.storage.litter import ADHOC as ADHOC
+from airflow_provider_iinked.storage.litter import TEMPORARY, sweep
 
-ADHOC: Final = "adhoc"
-"""Token of work that is no task of a Dag run."""
-TEMPORARY: Final = ".part"
-STRANGERS_LITTER_AGE: Final = 86400.0
 READ_SIZE: Final = 4 << 20
 
 log = logging.getLogger(__name__)
@@ -62,6 +58,16 @@ class Store:
                 f"The storage behind {self.scheme}:// could not be opened ({type(error).__name__}). Nothing was sent. "
                 "Check the connection in the URL."
             ) from error
+
+    @property
+    def is_s3(self) -> bool:
+        """True for S3 and what speaks like it, through s3fs."""
+        return hasattr(self.fs, "call_s3")
+
+    @property
+    def is_azure(self) -> bool:
+        """True for Azure Blob Storage, through adlfs."""
+        return hasattr(self.fs, "service_client") and hasattr(self.fs, "split_path")
 
     def path(self, url: str) -> str:
         """
@@ -141,10 +147,10 @@ class Store:
             if self.is_local:
                 path = self.path(url)
                 return local.write_whole(path, data, self.temporary(path), overwrite=overwrite, durable=durable)
-            if not overwrite and self.fs.exists(self.path(url)):
-                return False
-            self.fs.pipe_file(self.path(url), data)
-            return True
+            if overwrite:
+                self.fs.pipe_file(self.path(url), data)
+                return True
+            return self._create(url, data)
 
     def sha256(self, url: str, stop: Callable[[], bool] = lambda: False) -> tuple[str, int] | None:
         """
@@ -170,19 +176,41 @@ class Store:
                 return None
         return digest.hexdigest(), size
 
+    def _create(self, url: str, data: bytes) -> bool:
+        """Write an object if its name is free; the store itself sees to that where it knows conditional writes."""
+        if self.info(url) is not None:
+            return False
+        try:
+            self.fs.pipe_file(self.path(url), data, mode="create")
+        except FileExistsError:
+            return False
+        except Exception:
+            if self.info(url) is None:
+                raise
+            return False
+        return True
+
     def move(self, source: str, target: str) -> None:
         """
         Give an object another name on the store's side.
 
         :param source: the object.
         :param target: its new name, which must be free.
-        :raises StorageError: when it cannot be moved.
+        :raises StorageError: when it cannot be moved; nothing is removed then.
         """
         with self._speaking_of("move", source):
             if self.is_local:
                 local.give_name(self.path(source), self.path(target))
-            else:
-                self.fs.mv(self.path(source), self.path(target))
+                return
+            self.fs.cp_file(self.path(source), self.path(target))
+            if self.is_azure:
+                from airflow_provider_iinked.storage.azure import finish_copy
+
+                finish_copy(self, target)
+            before, after = self.info(source) or {}, self.info(target) or {}
+            if after.get("size") is None or after.get("size") != before.get("size"):
+                raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
+            self.fs.rm_file(self.path(source))
 
     def remove(self, url: str) -> None:
         """
@@ -223,32 +251,7 @@ class Store:
 
         :param folder: the folder to look through.
         """
-        try:
-            litter = [name for name in self.list_names(folder) if name.endswith(TEMPORARY)]
-        except StorageError as error:
-            log.warning("%s", error)
-            return
-        for name in litter:
-            url = join(folder, name)
-            try:
-                if f".{self.token}-" in name and (self.is_local or self.token != ADHOC):
-                    abandoned = True
-                else:
-                    abandoned = self._age(url) > STRANGERS_LITTER_AGE
-                if abandoned and self.is_local:
-                    local.remove_if_abandoned(self.path(url))
-                elif abandoned:
-                    self.remove(url)
-            except (OSError, StorageError) as error:
-                log.warning("Left the temporary file %s where it is: %s", url, type(error).__name__)
-
-    def _age(self, url: str) -> float:
-        """Seconds since an object was written; 0 where the store does not tell."""
-        info = self.info(url) or {}
-        written = info.get("mtime") or info.get("LastModified") or info.get("last_modified") or info.get("updated")
-        if isinstance(written, datetime):
-            return time.time() - written.timestamp()
-        return time.time() - written if isinstance(written, (int, float)) else 0.0
+        sweep(self, folder)
 
     @contextlib.contextmanager
     def _speaking_of(self, act: str, url: str) -> Iterator[None]:

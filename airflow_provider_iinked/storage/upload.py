@@ -17,7 +17,7 @@ from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage import local
 from airflow_provider_iinked.storage.store import Store
 
-_MULTIPART: Final = frozenset({"s3", "s3a", "gs", "gcs"})
+_RESUMABLE: Final = frozenset({"gs", "gcs"})
 _LEAST_BLOCK: Final = 16 << 20
 _MOST_BLOCKS: Final = 9_000
 
@@ -67,13 +67,26 @@ def start_upload(store: Store, url: str, size: int) -> Upload:
     :return: the upload; nothing is visible under the final name yet.
     :raises StorageError: when the store refuses.
     """
-    kind = LocalUpload if store.is_local else MultipartUpload if store.scheme in _MULTIPART else MovedUpload
     try:
-        return kind(store, url, size)
+        return _kind(store)(store, url, size)
     except Exception as error:
         raise StorageError(
             f"Could not begin to write {url} ({type(error).__name__}). Check the storage and its connection."
         ) from None
+
+
+def _kind(store: Store) -> type[Upload]:
+    if store.is_local:
+        return LocalUpload
+    if store.is_s3:
+        from airflow_provider_iinked.storage.s3 import S3Upload
+
+        return S3Upload
+    if store.is_azure:
+        from airflow_provider_iinked.storage.azure import BlockUpload
+
+        return BlockUpload
+    return ResumableUpload if store.scheme in _RESUMABLE else MovedUpload
 
 
 class LocalUpload(Upload):
@@ -118,8 +131,8 @@ class _StreamUpload(Upload):
         return self.store.info(self.url) is not None
 
 
-class MultipartUpload(_StreamUpload):
-    """A multipart (or resumable) upload: the store shows nothing before it is completed."""
+class ResumableUpload(_StreamUpload):
+    """A resumable upload of Google Cloud Storage: nothing is visible before it is completed."""
 
     _options: ClassVar[Mapping[str, Any]] = {"autocommit": False}
 
@@ -165,7 +178,8 @@ class MovedUpload(_StreamUpload):
         self._stream.close()
         if self._exists():
             raise FileExistsError(self.url)
-        self.store.fs.mv(self._temporary, self.store.path(self.url))
+        scheme = f"{self.store.scheme}://"
+        self.store.move(f"{scheme}{self._temporary.removeprefix(scheme)}", self.url)
 
     def discard(self) -> None:
         """Remove the temporary object."""

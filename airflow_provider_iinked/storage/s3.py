@@ -1,0 +1,205 @@
+"""
+S3: a multipart upload, completed under the condition that the name is free; nothing is visible before.
+
+The calls are made one by one, not through fsspec's file object: its ``close`` and its finalizer can complete an upload.
+"""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.storage.destination import join
+from airflow_provider_iinked.storage.upload import Upload
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+_PART: Final = 8 << 20
+_MOST_PARTS: Final = 9_000
+_IF_FREE: Final = {"IfNoneMatch": "*"}
+_NO_CONDITIONS: Final = frozenset({"NotImplemented", "501"})
+_GONE: Final = frozenset({"NoSuchUpload", "404"})
+
+
+class S3Upload(Upload):
+    """
+    One part at a time, each of 8 MiB or more; what fits into one part is sent whole when it is published.
+
+    While it runs, a marker object beside the final name holds the upload's id, so that the next run can abort it after
+    a kill.
+    """
+
+    def __init__(self, store: Store, url: str, size: int) -> None:
+        super().__init__(store, url, size)
+        self._target = _target(store, url)
+        self._part_size = max(_PART, -(-size // _MOST_PARTS))
+        self._buffer = bytearray()
+        self._parts: list[dict[str, Any]] = []
+        self._marker = ""
+        self._upload_id = self._begin() if size > self._part_size else None
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; a part is sent when it is full."""
+        self._buffer += data
+        while self._upload_id is not None and len(self._buffer) >= self._part_size:
+            self._send_part(self._part_size)
+
+    def publish(self) -> None:
+        """Complete the upload, if the name is free."""
+        if self.store.info(self.url) is not None:
+            raise FileExistsError(self.url)
+        if self._upload_id is not None and self._buffer:
+            self._send_part(len(self._buffer))
+        try:
+            self._complete(_IF_FREE)
+        except Exception as error:
+            if _code(error) in _NO_CONDITIONS:
+                self._complete({})  # an S3-compatible store without conditional writes: the look above has to do
+            elif isinstance(error, FileExistsError) or self.store.info(self.url) is not None:
+                # Taken a moment ago by someone else, or by ourselves, if only the answer was lost: the caller looks.
+                raise FileExistsError(self.url) from None
+            else:
+                raise
+        self._upload_id = None
+        self.discard()
+
+    def discard(self) -> None:
+        """Abort the upload and remove its marker."""
+        self._buffer.clear()
+        if self._upload_id is not None and not abort(self.store, self._target, self._upload_id):
+            return  # the marker stays, and lets the next run abort it
+        self._upload_id = None
+        if self._marker:
+            try:
+                self.store.remove(self._marker)
+                self._marker = ""
+            except StorageError as error:
+                log.warning("%s", error)
+
+    def _begin(self) -> str:
+        kind = {"ContentType": mimetypes.guess_type(self.url)[0] or "application/octet-stream"}
+        upload_id = str(_call(self.store, "create_multipart_upload", self._target, **kind)["UploadId"])
+        try:
+            marker = self.store.temporary(self.url.rpartition(".")[0])
+            self.store.write_json(marker, {"upload_id": upload_id, "key": self._target["Key"]})
+        except StorageError:
+            abort(self.store, self._target, upload_id)
+            raise
+        self._marker = marker
+        return upload_id
+
+    def _send_part(self, size: int) -> None:
+        number = len(self._parts) + 1
+        with memoryview(self._buffer) as view:
+            body = bytes(view[:size])
+        sent = _call(self.store, "upload_part", self._target, UploadId=self._upload_id, PartNumber=number, Body=body)
+        self._parts.append({"PartNumber": number, "ETag": sent["ETag"], **_checksums(sent)})
+        del self._buffer[:size]
+
+    def _complete(self, condition: dict[str, str]) -> None:
+        if self._upload_id is None:
+            kind = mimetypes.guess_type(self.url)[0] or "application/octet-stream"
+            _call(self.store, "put_object", self._target, Body=bytes(self._buffer), ContentType=kind, **condition)
+            return
+        _call(
+            self.store,
+            "complete_multipart_upload",
+            self._target,
+            UploadId=self._upload_id,
+            MultipartUpload={"Parts": self._parts},
+            **condition,
+        )
+
+
+def abort(store: Store, target: dict[str, str], upload_id: str) -> bool:
+    """
+    Abort a multipart upload.
+
+    :param store: the storage.
+    :param target: its ``Bucket`` and ``Key``.
+    :param upload_id: its id.
+    :return: whether it is gone now.
+    """
+    try:
+        _call(store, "abort_multipart_upload", target, UploadId=upload_id)
+    except FileNotFoundError:
+        return True
+    except Exception as error:
+        if _code(error) in _GONE:
+            return True
+        log.warning("Left the unfinished upload of %s where it is: %s", target["Key"], type(error).__name__)
+        return False
+    return True
+
+
+def abort_marked(store: Store, marker: str) -> None:
+    """
+    Abort the upload that a marker names, then remove the marker.
+
+    :param store: the storage.
+    :param marker: URL of the marker.
+    :raises StorageError: when the marker cannot be read or removed.
+    """
+    _, value = store.read_json(marker)
+    named = value if isinstance(value, dict) else {}
+    upload_id, key = named.get("upload_id"), named.get("key")
+    target = _target(store, marker)
+    beside = isinstance(key, str) and key.rpartition("/")[0] == target["Key"].rpartition("/")[0]
+    if isinstance(upload_id, str) and beside and not abort(store, {**target, "Key": str(key)}, upload_id):
+        return
+    store.remove(marker)
+
+
+def abort_older(store: Store, folder: str, age: float) -> None:
+    """
+    Abort multipart uploads right below a folder that nobody marked: those of a run killed before its marker stood.
+
+    Where the right to list uploads is not granted, nothing happens; a lifecycle rule of the bucket does the same.
+
+    :param store: the storage.
+    :param folder: URL of the folder.
+    :param age: seconds since they were begun; younger ones may be alive.
+    """
+    target = _target(store, join(folder, ""))
+    try:
+        listed = store.fs.call_s3(
+            "list_multipart_uploads", Bucket=target["Bucket"], Prefix=target["Key"], Delimiter="/"
+        )
+    except Exception as error:
+        log.debug("Unfinished uploads below %s cannot be listed: %s", folder, type(error).__name__)
+        return
+    for upload in listed.get("Uploads") or []:
+        begun = upload.get("Initiated")
+        if isinstance(begun, datetime) and (datetime.now(UTC) - begun).total_seconds() > age:
+            abort(store, {**target, "Key": upload["Key"]}, upload["UploadId"])
+
+
+def _target(store: Store, url: str) -> dict[str, str]:
+    path = store.path(url) + ("/" if url.endswith("/") else "")
+    bucket, _, key = path.partition("/")
+    return {"Bucket": bucket, "Key": key}
+
+
+def _call(store: Store, method: str, target: dict[str, str], **arguments: Any) -> Any:
+    return store.fs.call_s3(method, store.fs.s3_additional_kwargs, **target, **arguments)
+
+
+def _checksums(sent: dict[str, Any]) -> dict[str, str]:
+    """Pick the checksums that the SDK sent along with a part; the completion has to repeat them."""
+    names = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")
+    return {name: sent[name] for name in names if sent.get(name)}
+
+
+def _code(error: BaseException) -> str:
+    """Return the error code that S3 answered; s3fs keeps the answer as the cause."""
+    for candidate in (error, error.__cause__, error.__context__):
+        response = getattr(candidate, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+    return ""

@@ -1,0 +1,146 @@
+"""Object stores on loopback: moto's S3 server and azurite, and plain SDK clients that see what really lies there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+AZURITE = Path(os.environ.get("AZURITE", ROOT / ".venvs/stores/node_modules/.bin/azurite-blob"))
+# Azurite's own account, the same on every machine; it opens nothing else.
+AZURITE_ACCOUNT = "devstoreaccount1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; it has a minute to listen."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < until, f"{command[0]} does not listen"
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with serving(command, port, folder / "moto.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def azure_server(folder: Path) -> Iterator[str]:
+    port = free_port()
+    options = f"--blobHost 127.0.0.1 --blobPort {port} --location {folder}/azurite --silent --skipApiVersionCheck"
+    with serving([str(AZURITE), *options.split(), "--disableTelemetry"], port, folder / "azurite.log"):
+        yield f"http://127.0.0.1:{port}/{AZURITE_ACCOUNT}"
+
+
+class S3Bucket:
+    """One bucket, seen through boto3."""
+
+    kind = "s3"
+    conn_id = "stores_s3"
+
+    def __init__(self, endpoint: str, name: str, **options: Any) -> None:
+        import boto3
+
+        login = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example", "region_name": "us-east-1"}
+        self.client = boto3.client("s3", endpoint_url=endpoint, **login)
+        self.endpoint, self.name = endpoint, name
+        self.client.create_bucket(Bucket=name, **options)
+        self.url = f"s3://{self.conn_id}@{name}/copies"
+
+    def connection(self) -> tuple[str, str]:
+        extra = {"endpoint_url": self.endpoint, "region_name": "us-east-1"}
+        fields = {"conn_type": "aws", "login": "AKIAEXAMPLE", "password": "example", "extra": extra}
+        return f"AIRFLOW_CONN_{self.conn_id.upper()}", json.dumps(fields)
+
+    def names(self, prefix: str = "") -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def remove(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=key)
+
+    def open_uploads(self) -> list[str]:
+        return [item["Key"] for item in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])]
+
+
+class AzureContainer:
+    """One container, seen through the Azure SDK."""
+
+    kind = "azure"
+    conn_id = "stores_azure"
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        from azure.storage.blob import BlobServiceClient
+
+        account = f"AccountName={AZURITE_ACCOUNT};AccountKey={AZURITE_KEY}"
+        self.connection_string = f"DefaultEndpointsProtocol=http;{account};BlobEndpoint={endpoint};"
+        self.client = BlobServiceClient.from_connection_string(self.connection_string).create_container(name)
+        self.name = name
+        self.url = f"abfs://{self.conn_id}@{name}/copies"
+
+    def connection(self) -> tuple[str, str]:
+        fields = {"conn_type": "wasb", "extra": {"connection_string": self.connection_string}}
+        return f"AIRFLOW_CONN_{self.conn_id.upper()}", json.dumps(fields)
+
+    def names(self, prefix: str = "") -> list[str]:
+        return [blob.name for blob in self.client.list_blobs(name_starts_with=prefix)]
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.client.download_blob(key).readall())
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.upload_blob(key, data, overwrite=True)
+
+    def remove(self, key: str) -> None:
+        self.client.delete_blob(key)
+
+    def open_uploads(self) -> list[str]:
+        """Azure has nothing to abort: staged blocks are no object, and go at the next commit or after a week."""
+        return []
+
+
+def missing() -> str:
+    """What the tests of stores need and this environment lacks; empty when nothing is."""
+    from importlib.util import find_spec
+
+    lacking = [name for name in ("moto", "s3fs", "adlfs") if find_spec(name) is None]
+    if not shutil.which(str(AZURITE)):
+        lacking.append("azurite")
+    return ", ".join(lacking)

@@ -35,7 +35,10 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
 UI_FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
     "hidden_fields": ["login", "port", "schema"],
     "relabeling": {"host": "Host", "password": "API Key"},
-    "placeholders": {"host": "https://sign.syngrafii.com/api/v1 (or choose an environment)"},
+    "placeholders": {
+        "host": "https://sign.syngrafii.com/api/v1 (or choose an environment)",
+        "password": "API key, or with auth type bearer the access token",
+    },
 }
 
 

@@ -116,7 +116,7 @@ def _api_base(host: str | None, environment: str, port: int | None, scheme: str 
         raise ConnectionSettingsError(
             f"The connection's environment {environment!r} is unknown. Use one of {', '.join(ENVIRONMENTS)}, or a host."
         )
-    text = _text(host).rstrip("/")
+    text = _text(host)
     if not text:
         if not environment:
             raise ConnectionSettingsError("The connection has neither a host nor an environment; set one of them.")
@@ -136,7 +136,7 @@ def _api_base(host: str | None, environment: str, port: int | None, scheme: str 
     if chosen_port == {"https": 443, "http": 80}[parts.scheme]:
         # Two spellings of one address must not look like two APIs to a custody record.
         chosen_port = None
-    return f"{parts.scheme}://{netloc}{f':{chosen_port}' if chosen_port else ''}{parts.path or API_PATH}"
+    return f"{parts.scheme}://{netloc}{f':{chosen_port}' if chosen_port else ''}{parts.path.rstrip('/') or API_PATH}"
 
 
 def _split(text: str) -> SplitResult:
@@ -147,6 +147,7 @@ def _split(text: str) -> SplitResult:
         valid = False
     if (
         not valid
+        or not text.isprintable()  # urlsplit would silently drop line breaks and tabs
         or parts.scheme not in ("http", "https")
         or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "")
         or not re.fullmatch(r"[A-Za-z0-9._~/-]*", parts.path)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pendulum import DateTime
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
+_DATE = re.compile(r"[0-9]{4}-?[0-9]{2}")
+_MOST_LEVELS = 50
 SECRET_FIELDS = ("url", "timeUrlExpires")
 """Fields of a video that make up its signed URL; they never leave the process."""
 
@@ -94,7 +96,8 @@ class Video:
 
     def public_fields(self) -> dict[str, Any]:
         """Return the API's fields without the signed URL: what may be logged, stored and passed on."""
-        return without_signed_urls({k: v for k, v in self.fields.items() if k not in SECRET_FIELDS})
+        kept: dict[str, Any] = without_signed_urls({k: v for k, v in self.fields.items() if k not in SECRET_FIELDS})
+        return kept
 
 
 class Listing:
@@ -246,18 +249,22 @@ def parse_package(fields: object) -> Package:
     return Package(package_id, fields)  # type: ignore[arg-type]
 
 
-def without_signed_urls(value: Any) -> Any:
+def without_signed_urls(value: Any, *, levels: int = _MOST_LEVELS) -> Any:
     """
     Leave out whatever is an address with a query, also in fields that are not documented: it may be signed.
 
     :param value: a JSON value.
+    :param levels: how deep it is looked at; what lies deeper is left out too.
     :return: the value without them.
     """
+    if not isinstance(value, (Mapping, list)):
+        return value
+    if not levels:
+        return None
+    inner = levels - 1
     if isinstance(value, Mapping):
-        return {name: without_signed_urls(item) for name, item in value.items() if not _may_be_signed(item)}
-    if isinstance(value, list):
-        return [without_signed_urls(item) for item in value if not _may_be_signed(item)]
-    return value
+        return {k: without_signed_urls(item, levels=inner) for k, item in value.items() if not _may_be_signed(item)}
+    return [without_signed_urls(item, levels=inner) for item in value if not _may_be_signed(item)]
 
 
 def _may_be_signed(value: object) -> bool:
@@ -285,11 +292,13 @@ def parse_time(value: object) -> DateTime | None:
     """
     import pendulum
 
-    if not isinstance(value, str) or not value:
+    # pendulum also reads "now", and a time of day as today's.
+    if not isinstance(value, str) or not _DATE.match(value):
         return None
     try:
         parsed = pendulum.parse(value)
-    except (ValueError, OverflowError):
+    except Exception:
+        # Odd texts make the parser raise TypeError and others.
         return None
     return parsed if isinstance(parsed, pendulum.DateTime) else None
 
@@ -307,6 +316,7 @@ def parse_duration(value: object) -> timedelta | None:
         return None
     try:
         parsed = isodate.parse_duration(value)
-    except (ValueError, OverflowError, isodate.ISO8601Error):
+    except Exception:
+        # Beside its own error, odd texts make the parser raise others (of decimal, for one).
         return None
     return parsed if isinstance(parsed, timedelta) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import mimetypes
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -156,7 +157,7 @@ def abort_marked(store: Store, marker: str) -> None:
     store.remove(marker)
 
 
-def abort_older(store: Store, folder: str, age: float) -> None:
+def abort_older(store: Store, folder: str, age: float, markers: Sequence[str]) -> None:
     """
     Abort multipart uploads right below a folder that nobody marked: those of a run killed before its marker stood.
 
@@ -165,19 +166,30 @@ def abort_older(store: Store, folder: str, age: float) -> None:
     :param store: the storage.
     :param folder: URL of the folder.
     :param age: seconds since they were begun; younger ones may be alive.
+    :param markers: URLs of markers in the folder; the uploads that they name are not touched.
     """
     target = _target(store, join(folder, ""))
     try:
-        listed = store.fs.call_s3(
-            "list_multipart_uploads", Bucket=target["Bucket"], Prefix=target["Key"], Delimiter="/"
-        )
+        listed = store.fs.call_s3("list_multipart_uploads", Bucket=target["Bucket"], Prefix=target["Key"])
     except Exception as error:
         log.debug("Unfinished uploads below %s cannot be listed: %s", folder, type(error).__name__)
         return
-    for upload in listed.get("Uploads") or []:
-        begun = upload.get("Initiated")
-        if isinstance(begun, datetime) and (datetime.now(UTC) - begun).total_seconds() > age:
+    old = [upload for upload in listed.get("Uploads") or [] if _is_older(upload, target["Key"], age)]
+    marked = {_marked_upload(store, marker) for marker in markers} if old else set()
+    for upload in old:
+        if upload["UploadId"] not in marked:
             abort(store, {**target, "Key": upload["Key"]}, upload["UploadId"])
+
+
+def _is_older(upload: dict[str, Any], prefix: str, age: float) -> bool:
+    begun = upload.get("Initiated")
+    directly_below = upload["Key"].rpartition("/")[0] + "/" == prefix
+    return directly_below and isinstance(begun, datetime) and (datetime.now(UTC) - begun).total_seconds() > age
+
+
+def _marked_upload(store: Store, marker: str) -> str | None:
+    _, value = store.read_json(marker)
+    return value.get("upload_id") if isinstance(value, dict) else None
 
 
 def _target(store: Store, url: str) -> dict[str, str]:

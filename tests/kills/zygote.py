@@ -100,6 +100,18 @@ def import_all() -> None:
     import airflow_provider_iinked.operators.videos  # noqa: F401
 
     logging.disable(logging.CRITICAL)
+    warm_up()
+
+
+def warm_up() -> None:
+    """Have Airflow load what it loads when it is first asked for a connection or a storage; without any thread."""
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+    from airflow_provider_iinked.storage.store import Store
+
+    os.environ["AIRFLOW_CONN_WARM_UP"] = json.dumps({"conn_type": "iinked_sign", "host": "localhost", "password": "x"})
+    assert IinkedSignHook("warm_up").get_conn()
+    assert Store("file:///tmp")
+    assert threading.active_count() == 1
 
 
 if __name__ == "__main__":

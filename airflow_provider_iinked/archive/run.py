@@ -20,6 +20,7 @@ from airflow_provider_iinked.archive.publication import Publisher, set_aside
 from airflow_provider_iinked.archive.report import incomplete
 from airflow_provider_iinked.custody.record import RECORD_SUFFIX, listing_problems
 from airflow_provider_iinked.custody.stamp import run_token
+from airflow_provider_iinked.custody.tombstone import TOMBSTONE_SUFFIX
 from airflow_provider_iinked.exceptions import (
     IinkedSignError,
     NotArchivedError,
@@ -67,6 +68,7 @@ class _Archive:
         self._store = Store(destination, run_token(order.stamp) or ADHOC)
         self._stored: dict[str, StoredVideo] = {}
         self._failures: dict[str, IinkedSignError] = {}
+        self._erased: set[str] = set()
 
     def run(self) -> list[StoredVideo]:
         order = self._order
@@ -89,6 +91,9 @@ class _Archive:
     def _recorded(self) -> dict[str, str]:
         """Ids with a custody record at the destination, by their case-folded spelling."""
         names = self._store.list_names(self._folder)
+        self._erased = {
+            name.removesuffix(TOMBSTONE_SUFFIX).casefold() for name in names if name.endswith(TOMBSTONE_SUFFIX)
+        }
         ids = [name.removesuffix(RECORD_SUFFIX) for name in names if name.endswith(RECORD_SUFFIX)]
         return {video_id.casefold(): video_id for video_id in ids}
 
@@ -104,6 +109,8 @@ class _Archive:
 
     def _is_there(self, video: Video, recorded: dict[str, str]) -> bool:
         """Keep a copy that is whole; set aside one that is not; True when nothing is to be fetched."""
+        if self._was_erased(video.meeting_video_id):
+            return True
         if video.meeting_video_id.casefold() not in recorded:
             return False
         with self._noting(video.meeting_video_id):
@@ -127,8 +134,21 @@ class _Archive:
             unlisted = [video_id for video_id in recorded.values() if listing.find(video_id) is None]
         gone.update(dict.fromkeys(unlisted, "not listed by the platform"))
         for video_id, how in gone.items():
+            if self._was_erased(video_id):
+                continue
             with self._noting(video_id, selected_only=True):
                 self._take_gone(recorded.get(video_id.casefold(), video_id), how)
+
+    def _was_erased(self, video_id: str) -> bool:
+        """A copy that was erased on purpose is not made anew; for a selected recording that is a failure."""
+        if video_id.casefold() not in self._erased:
+            return False
+        told = "its copy was erased on purpose, as its tombstone says, and is not made anew"
+        if self._order.meeting_video_ids is None or self._order.allow_partial:
+            log.info("Video %s: %s.", video_id, told)
+        else:
+            self._failures[video_id] = ProofError(f"{told}; move the tombstone away to copy it again")
+        return True
 
     def _take_gone(self, video_id: str, how: str) -> None:
         existing = self._look(video_id, None)

@@ -8,6 +8,8 @@ import json
 import pytest
 from store_chain import StoreChain
 
+from airflow_provider_iinked.custody.tombstone import erase_copy
+from airflow_provider_iinked.custody.verify import verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError
 
 MIB = 1 << 20
@@ -146,3 +148,18 @@ def test_several_recordings_are_moved_by_several_threads(stored: StoreChain) -> 
     assert [copy["sha256"] for copy in copies] == [stored.sim.sha256(video) for video in videos]
     assert stored.bucket.open_uploads() == []
     assert len(stored.names(package)) == 12
+
+
+@pytest.mark.parametrize("recheck", ["sha256", "metadata"])
+def test_copies_in_a_store_are_verified_and_erased(stored: StoreChain, recheck: str) -> None:
+    package, _ = stored.package("video-1", "video-2", "video-3")
+    stored.download(package)
+    stored.put(package, "video-1.mp4", bytes(200_000))
+    erase_copy(stored.url, package, "video-2", reason="asked for")
+
+    found = verify_copies(stored.url, recheck=recheck)
+
+    assert [(finding.meeting_video_id, str(finding.status)) for finding in found.findings] == [
+        ("video-1", "changed"), ("video-2", "erased"), ("video-3", "ok"),
+    ]  # fmt: skip
+    assert stored.json(package, "video-2.erased.json")["status"] == "erased"

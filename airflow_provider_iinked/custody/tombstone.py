@@ -1,0 +1,144 @@
+"""
+Erasing a copy on purpose, and the tombstone that says so: ``<id>.erased.json`` beside the custody record.
+
+A tombstone tells an erased copy from a lost one. It is written before anything is removed and completed afterwards, so
+an erasure that was killed in the middle shows, and can be finished by asking again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+import pendulum
+
+from airflow_provider_iinked import __version__
+from airflow_provider_iinked.arguments import check_id
+from airflow_provider_iinked.custody.record import TaskStamp, record_uri
+from airflow_provider_iinked.exceptions import InvalidArgumentError, ProofError, StorageError
+from airflow_provider_iinked.storage.destination import check_destination, join
+from airflow_provider_iinked.storage.store import Store
+
+TOMBSTONE_FORMAT: Final = 1
+TOMBSTONE_SUFFIX: Final = ".erased.json"
+REQUESTED: Final = "requested"
+ERASED: Final = "erased"
+
+
+def tombstone_uri(folder: str, meeting_video_id: str) -> str:
+    """
+    Name the tombstone of a recording.
+
+    :param folder: the package's folder.
+    :param meeting_video_id: the recording.
+    :return: the tombstone's URL.
+    """
+    return f"{folder}/{meeting_video_id}{TOMBSTONE_SUFFIX}"
+
+
+def tombstone_problems(tombstone: object, *, package_id: str, meeting_video_id: str) -> list[str]:
+    """
+    Say why a tombstone does not stand for the erasure of a recording's copy.
+
+    :param tombstone: the JSON value.
+    :param package_id: the package.
+    :param meeting_video_id: the recording.
+    :return: the reasons in words; empty when it does.
+    """
+    if not isinstance(tombstone, Mapping):
+        return ["the tombstone cannot be read"]
+    if tombstone.get("format") != TOMBSTONE_FORMAT or isinstance(tombstone.get("format"), bool):
+        return [f"the tombstone's format {tombstone.get('format')!r} is not known (known: {TOMBSTONE_FORMAT})"]
+    if (tombstone.get("package_id"), tombstone.get("meeting_video_id")) != (package_id, meeting_video_id):
+        return ["the tombstone is another recording's"]
+    if tombstone.get("status") != ERASED:
+        return ["its erasure was begun and not finished"]
+    return []
+
+
+def copies_of(names: list[str], meeting_video_id: str) -> list[str]:
+    """
+    Pick the objects that hold bytes of a recording, those set aside included.
+
+    :param names: all names in the package's folder.
+    :param meeting_video_id: the recording.
+    :return: the names; records, receipts, tombstones and temporary files are not among them.
+    """
+    return [
+        name
+        for name in names
+        if name.startswith(f"{meeting_video_id}.") and ".json" not in name and not name.endswith(".part")
+    ]
+
+
+def erase_copy(
+    destination: str,
+    package_id: str,
+    meeting_video_id: str,
+    *,
+    reason: str,
+    erased_by: str | None = None,
+    stamp: TaskStamp | None = None,
+) -> dict[str, Any]:
+    """
+    Erase the stored copy of one recording, with all that was set aside of it, and leave a tombstone that says why.
+
+    Record and receipt stay. On the platform nothing is touched. In a bucket with versions older versions stay until
+    the bucket's own rules remove them.
+
+    :param destination: URL below which the package's folder lies.
+    :param package_id: the package.
+    :param meeting_video_id: the recording.
+    :param reason: why, in words; it stands in the tombstone.
+    :param erased_by: who asked for it, for the tombstone.
+    :param stamp: the running task, if there is one.
+    :return: the tombstone.
+    :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is touched.
+    :raises ProofError: when there is nothing of that recording; nothing is touched.
+    :raises StorageError: when the storage fails; asking again finishes it.
+    """
+    folder = join(check_destination(destination), check_id(package_id, "package_id"))
+    check_id(meeting_video_id, "meeting_video_id")
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidArgumentError("reason must say why the copy is erased. Nothing was erased.")
+    store = Store(folder)
+    copies = copies_of(store.list_names(folder), meeting_video_id)
+    url = tombstone_uri(folder, meeting_video_id)
+    exists, record = store.read_json(record_uri(folder, meeting_video_id))
+    _, earlier = store.read_json(url)
+    if not copies and not exists and not isinstance(earlier, dict):
+        raise ProofError(f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased.")
+    known = record if isinstance(record, dict) else {}
+    tombstone = {
+        "format": TOMBSTONE_FORMAT,
+        "status": REQUESTED,
+        "package_id": package_id,
+        "meeting_video_id": meeting_video_id,
+        "reason": reason.strip(),
+        "erased_by": erased_by,
+        **{name: known.get(name) for name in ("uri", "size", "sha256")},
+        "removed": _removed_before(earlier) + copies,
+        "requested_at": _now(),
+        "erased_at": None,
+        **asdict(stamp or TaskStamp()),
+        "provider_version": __version__,
+    }
+    store.write_json(url, tombstone, overwrite=True, durable=True)
+    for name in copies:
+        store.remove(join(folder, name))
+    if left := copies_of(store.list_names(folder), meeting_video_id):
+        raise StorageError(f"{', '.join(left)} is still there after its removal from {folder}. Ask again.")
+    tombstone |= {"status": ERASED, "erased_at": _now()}
+    store.write_json(url, tombstone, overwrite=True, durable=True)
+    return tombstone
+
+
+def _removed_before(earlier: object) -> list[str]:
+    """What an erasure that was asked for before has removed or was about to."""
+    removed = earlier.get("removed") if isinstance(earlier, dict) else None
+    return [name for name in removed if isinstance(name, str)] if isinstance(removed, list) else []
+
+
+def _now() -> str:
+    return pendulum.now("UTC").isoformat()

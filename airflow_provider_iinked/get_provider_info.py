@@ -69,6 +69,10 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "iinked Sign", "python-modules": ["airflow_provider_iinked.triggers.videos"]}
         ],
+        "extra-links": [
+            "airflow_provider_iinked.links.IinkedSignLink",
+            "airflow_provider_iinked.links.StoredCopiesLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "iinked_sign",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pendulum
 
+from airflow_provider_iinked import metrics
 from airflow_provider_iinked.archive.existing import Existing, Verdict, look
 from airflow_provider_iinked.archive.order import ArchiveOrder, Selection, keep_package_fields, select
 from airflow_provider_iinked.archive.progress import Progress
@@ -267,6 +268,8 @@ class _Archive:
                 fetched = future.result()
                 stored = publisher.publish(video, fetched)
                 self._stored[video.meeting_video_id] = stored
+                metrics.count(metrics.VIDEOS_COPIED)
+                metrics.count(metrics.BYTES_COPIED, stored.size)
                 log.info(
                     "Video %s: copied to %s, %d bytes, sha256 %s (published in %.1f s).",
                     video.meeting_video_id,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from airflow_provider_iinked.arguments import ALL, NOT_GIVEN, check_choice, check_flag, check_id, check_video_ids
-from airflow_provider_iinked.custody.record import TaskStamp, read_stored_video
+from airflow_provider_iinked.custody.record import TaskStamp, folder_of, read_stored_video
 from airflow_provider_iinked.deletion.ways import check_ways
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
-from airflow_provider_iinked.storage.destination import check_destination
+from airflow_provider_iinked.storage.destination import check_destination, join
 
 RECHECKS: Final = ("sha256", "metadata")
 DEFAULT_STATES: Final = (VideoState.ARCHIVED.value,)
@@ -53,6 +53,15 @@ class DeletionOrder:
         :return: the copy; None for a deletion without copies.
         """
         return None if self.copies is None else self.copies.get(meeting_video_id.casefold())
+
+    @property
+    def folder(self) -> str | None:
+        """The package's folder with copies and receipts; None where there is none."""
+        if self.copies:
+            return folder_of(next(iter(self.copies.values())).uri)
+        if self.receipt_destination is None or self.package_id is None:
+            return None
+        return join(self.receipt_destination, self.package_id)
 
 
 def read_order(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from airflow_provider_iinked import metrics
 from airflow_provider_iinked.client.protocol import backoff, next_wait
 from airflow_provider_iinked.custody.record import folder_of, listing_problems
 from airflow_provider_iinked.custody.stamp import run_token
@@ -100,6 +101,15 @@ class _Deletion:
             raise end.error from None
         plan = make_plan(self._listing, order.meeting_video_ids, order.states)
         self._note_gone(plan)
+        try:
+            return self._carry_out(plan)
+        finally:
+            if not order.preview:
+                metrics.count(metrics.VIDEOS_DELETED, len(self._answers))
+                metrics.count(metrics.VIDEOS_REFUSED, len(self._failures))
+
+    def _carry_out(self, plan: Plan) -> dict[str, Any]:
+        order = self._order
         try:
             if order.preview:
                 return self._preview(plan)

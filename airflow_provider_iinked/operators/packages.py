@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_iinked.arguments import check_conn_id, check_count, check_filter, check_flag
+from airflow_provider_iinked.links import IinkedSignLink, push_links
 from airflow_provider_iinked.operators.videos import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class IinkedListPackagesOperator(BaseOperator):
         "sort_by",
         "iinked_sign_conn_id",
     )
+    operator_extra_links = (IinkedSignLink(),)
     ui_color = "#e6e9f5"
 
     def __init__(
@@ -109,6 +111,7 @@ class IinkedListPackagesOperator(BaseOperator):
                     break
                 found.append(package_id)
         finally:
+            push_links(context, self, hook)
             hook.close()
         self.log.info("%d packages.", len(found))
         return found

@@ -23,6 +23,7 @@ from airflow_provider_iinked.arguments import (
     check_video_ids,
 )
 from airflow_provider_iinked.deletion.ways import check_ways
+from airflow_provider_iinked.links import IinkedSignLink, StoredCopiesLink, push_links
 from airflow_provider_iinked.mapping import label_map_index
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("package_id", "destination", "meeting_video_ids", "iinked_sign_conn_id")
+    operator_extra_links = (IinkedSignLink(), StoredCopiesLink())
     ui_color = "#dcefe6"
 
     def __init__(
@@ -87,6 +89,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.allow_partial = allow_partial
         self.package_fields = package_fields
         self.iinked_sign_conn_id = iinked_sign_conn_id
+        self._copied: tuple[str, list[dict[str, Any]]] | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """
@@ -101,7 +104,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         from airflow_provider_iinked.archive.run import archive_videos
         from airflow_provider_iinked.custody.stamp import task_stamp
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
-        from airflow_provider_iinked.storage.destination import check_destination
+        from airflow_provider_iinked.lineage import report_copies
+        from airflow_provider_iinked.storage.destination import check_destination, join
 
         order = ArchiveOrder(
             package_id=check_id(self.package_id, "package_id"),
@@ -116,9 +120,25 @@ class IinkedDownloadVideosOperator(BaseOperator):
         label_map_index(context, order.package_id)
         hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         try:
-            return [copy.as_xcom() for copy in archive_videos(hook, order)]
+            copies = [copy.as_xcom() for copy in archive_videos(hook, order)]
         finally:
+            push_links(context, self, hook, join(order.destination, order.package_id))
             hook.close()
+        if copies:
+            self._copied = (hook.api_base, copies)
+            report_copies(context, self, hook, order.destination, order.package_id, copies)
+        return copies
+
+    def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
+        """
+        Describe the download to OpenLineage: each recording in, its copy out, with size and hash.
+
+        :param ti: the task instance; not needed.
+        :return: the lineage; None when nothing was copied.
+        """
+        from airflow_provider_iinked.lineage import download_lineage
+
+        return download_lineage(*self._copied) if self._copied else None
 
 
 class IinkedDeleteVideosOperator(BaseOperator):
@@ -155,6 +175,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         "receipt_destination",
         "iinked_sign_conn_id",
     )
+    operator_extra_links = (IinkedSignLink(), StoredCopiesLink())
     ui_color = "#f6e0dc"
 
     def __init__(
@@ -193,6 +214,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.receipt_destination = receipt_destination
         self.receipts_wanted = receipt_destination is not None
         self.iinked_sign_conn_id = iinked_sign_conn_id
+        self._deleted: tuple[str, str, list[str], list[dict[str, Any]]] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
@@ -210,6 +232,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         from airflow_provider_iinked.deletion.order import read_order
         from airflow_provider_iinked.deletion.run import delete_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+        from airflow_provider_iinked.lineage import announce
 
         order = read_order(
             package_id=self.package_id,
@@ -227,6 +250,26 @@ class IinkedDeleteVideosOperator(BaseOperator):
         label_map_index(context, order.package_id)
         hook = IinkedSignHook(self.iinked_sign_conn_id)
         try:
-            return delete_videos(hook, order)
+            answer = delete_videos(hook, order)
         finally:
+            push_links(context, self, hook, order.folder)
             hook.close()
+        gone = [video["meetingVideoId"] for video in answer["videos"]]
+        if gone and not order.preview:
+            copies = [copy.as_xcom() for copy in (order.copies or {}).values()]
+            self._deleted = (hook.api_base, answer["packageId"], gone, copies)
+            if copies:
+                facts = {"package_id": answer["packageId"], "event": "deleted", "meeting_video_ids": gone}
+                announce(context, self, str(order.folder).rpartition("/")[0], {**facts, "videos": len(gone)})
+        return answer
+
+    def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
+        """
+        Describe the deletion to OpenLineage: each recording dropped, resting on the copies that were proved.
+
+        :param ti: the task instance; not needed.
+        :return: the lineage; None when nothing was deleted, as in a preview.
+        """
+        from airflow_provider_iinked.lineage import deletion_lineage
+
+        return deletion_lineage(*self._deleted) if self._deleted else None

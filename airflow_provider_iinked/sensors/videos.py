@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_iinked import metrics
 from airflow_provider_iinked.arguments import ALL, check_conn_id, check_count, check_given
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
@@ -23,6 +24,7 @@ from airflow_provider_iinked.exceptions import (
     RateLimitError,
     UnexpectedAnswerError,
 )
+from airflow_provider_iinked.links import IinkedSignLink, push_links
 from airflow_provider_iinked.mapping import label_map_index
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("package_id", "meeting_video_ids", "iinked_sign_conn_id")
+    operator_extra_links = (IinkedSignLink(),)
     ui_color = "#fdf3d8"
 
     def __init__(
@@ -132,6 +135,8 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         if time.monotonic() < self._hold_until:
             self.log.info("The service asked to wait another %.0f s.", self._hold_until - time.monotonic())
             return False
+        if self._hook is None:
+            push_links(context, self, self._open_hook())
         readiness = self._look(context, criteria)
         if readiness is None:
             return False
@@ -205,6 +210,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
 
     def _list(self, package_id: str) -> list[Video]:
         """Ask once; a refused key is read from the connection once more, since it may have been rotated."""
+        metrics.count(metrics.POLLS)
         try:
             return self._open_hook().list_videos(package_id, max_retries=0)
         except AuthenticationError:

@@ -17,6 +17,7 @@ import asgiref.sync  # noqa: F401
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from yarl import URL
 
+from airflow_provider_iinked import metrics
 from airflow_provider_iinked.arguments import check_conn_id
 from airflow_provider_iinked.client import protocol
 from airflow_provider_iinked.client.aio import AsyncClient
@@ -214,7 +215,10 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         if self._seat is None or self._seat[0] is not client:
             self._seat = (client, client.gate.join(self.poll_interval), client.prepare(watch.request))
         deadline = client.loop.time() + max(0.0, self.end_time - time.time())
-        return await client.poll(watch.request, self._seat[2], self._seat[1], deadline)
+        response = await client.poll(watch.request, self._seat[2], self._seat[1], deadline)
+        if response is not None:
+            metrics.count(metrics.POLLS)
+        return response
 
     def _take(self, news: News | None, watch: Watch) -> Sequence[Video] | None:
         if news is None:

@@ -1,0 +1,200 @@
+"""
+Where recordings come from and their copies go: told to OpenLineage, to hook lineage, and as asset events.
+
+Names are made of ids and hosts; no URL of a recording, which is a secret, is ever among them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+log = logging.getLogger(__name__)
+
+_ALIASES: Final = ("AssetAlias", "DatasetAlias")
+
+
+def video_dataset(api_base: str, package_id: str, meeting_video_id: str) -> tuple[str, str]:
+    """
+    Name a recording on the platform.
+
+    :param api_base: base URL of the API.
+    :param package_id: its package.
+    :param meeting_video_id: the recording.
+    :return: OpenLineage namespace and name; joined by ``/`` they are an asset URI.
+    """
+    return f"iinked-sign://{urlsplit(api_base).netloc}", f"packages/{package_id}/videos/{meeting_video_id}"
+
+
+def object_dataset(uri: str) -> tuple[str, str]:
+    """
+    Name a copy, as OpenLineage's naming rules have it; an Airflow connection id in the URL is left out.
+
+    :param uri: the copy's URL.
+    :return: namespace and name.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme in ("file", "local"):
+        return "file", parts.path
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.strip("/") or "/"
+
+
+def asset_uri(uri: str) -> str:
+    """
+    Name a folder or a copy as an asset.
+
+    :param uri: its URL as the provider writes it.
+    :return: the URL without an Airflow connection id.
+    """
+    namespace, name = object_dataset(uri)
+    return f"file://{name}" if namespace == "file" else f"{namespace}/{name.lstrip('/')}"
+
+
+def download_lineage(api_base: str, copies: Iterable[Mapping[str, Any]]) -> Any:
+    """
+    Describe a download to OpenLineage: each recording in, its copy out, with size and hash.
+
+    :param api_base: base URL of the API.
+    :param copies: custody records in short form.
+    :return: an ``OperatorLineage``.
+    """
+    from airflow.providers.common.compat.openlineage.facet import (
+        InputDataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+
+    extractors = import_module("airflow.providers.openlineage.extractors")
+
+    inputs, outputs = [], []
+    for copy in copies:
+        inputs.append(InputDataset(*video_dataset(api_base, copy["package_id"], copy["meeting_video_id"])))
+        outputs.append(
+            OutputDataset(
+                *object_dataset(copy["uri"]),
+                facets=_version(copy["sha256"]),
+                outputFacets={"outputStatistics": OutputStatisticsOutputDatasetFacet(size=copy["size"])},
+            )
+        )
+    return extractors.OperatorLineage(inputs=inputs, outputs=outputs)
+
+
+def deletion_lineage(
+    api_base: str, package_id: str, deleted: Iterable[str], copies: Iterable[Mapping[str, Any]]
+) -> Any:
+    """
+    Describe a deletion to OpenLineage: each recording dropped, resting on the copies that were proved.
+
+    :param api_base: base URL of the API.
+    :param package_id: the package.
+    :param deleted: ids of the recordings that are gone.
+    :param copies: custody records in short form that the deletion rested on; empty for one without copies.
+    :return: an ``OperatorLineage``.
+    """
+    from airflow.providers.common.compat.openlineage.facet import (
+        InputDataset,
+        LifecycleStateChange,
+        LifecycleStateChangeDatasetFacet,
+        OutputDataset,
+    )
+
+    extractors = import_module("airflow.providers.openlineage.extractors")
+
+    gone = list(deleted)
+    folded = {video_id.casefold() for video_id in gone}
+    drop = LifecycleStateChangeDatasetFacet(lifecycleStateChange=LifecycleStateChange.DROP)
+    return extractors.OperatorLineage(
+        inputs=[
+            InputDataset(*object_dataset(copy["uri"]), facets=_version(copy["sha256"]))
+            for copy in copies
+            if copy["meeting_video_id"].casefold() in folded
+        ],
+        outputs=[
+            OutputDataset(*video_dataset(api_base, package_id, video_id), facets={"lifecycleStateChange": drop})
+            for video_id in gone
+        ],
+    )
+
+
+def report_copies(
+    context: Any, operator: Any, hook: IinkedSignHook, folder: str, package_id: str, copies: Sequence[Mapping[str, Any]]
+) -> None:
+    """
+    Tell hook lineage, and whoever is scheduled on the task's asset aliases, of copies that were proved.
+
+    :param context: Airflow's context; may be empty.
+    :param operator: the task.
+    :param hook: the hook that read the recordings.
+    :param folder: the folder below which packages lie.
+    :param package_id: the package.
+    :param copies: custody records in short form; nothing is told of none.
+    """
+    if not copies:
+        return
+    with _quietly("Hook lineage was not told"):
+        _note_copies(hook, copies)
+    facts = {
+        "meeting_video_ids": [copy["meeting_video_id"] for copy in copies],
+        "videos": len(copies),
+        "bytes": sum(copy["size"] for copy in copies),
+    }
+    announce(context, operator, folder, {"package_id": package_id, "event": "copied", **facts})
+
+
+def announce(context: Any, operator: Any, folder: str, facts: Mapping[str, Any]) -> None:
+    """
+    Give each asset alias among a task's outlets one event, so that other Dags can be scheduled on it.
+
+    The event's asset is the folder, shared by all packages: their number must not swell Airflow's list of assets.
+
+    :param context: Airflow's context; may be empty.
+    :param operator: the task.
+    :param folder: the folder below which packages lie.
+    :param facts: the event's extra: JSON values, no secrets.
+    """
+    # By name, since Airflow 2.11 has it as DatasetAlias.
+    aliases = [o for o in getattr(operator, "outlets", None) or () if type(o).__name__ in _ALIASES]
+    events = context.get("outlet_events") if context else None
+    if not aliases or events is None:
+        return
+    with _quietly("There is no asset event of this task"):
+        from airflow.providers.common.compat.sdk import Asset
+
+        for alias in aliases:
+            events[alias].add(Asset(asset_uri(folder)), extra=dict(facts))
+
+
+def _note_copies(hook: IinkedSignHook, copies: Iterable[Mapping[str, Any]]) -> None:
+    from airflow.providers.common.compat.sdk import get_hook_lineage_collector
+
+    collector: Any = get_hook_lineage_collector()
+    add_input = getattr(collector, "add_input_asset", None) or collector.add_input_dataset
+    add_output = getattr(collector, "add_output_asset", None) or collector.add_output_dataset
+    for copy in copies:
+        source = "/".join(video_dataset(hook.api_base, copy["package_id"], copy["meeting_video_id"]))
+        add_input(context=hook, uri=source)
+        add_output(context=hook, uri=asset_uri(copy["uri"]))
+
+
+@contextmanager
+def _quietly(words: str) -> Iterator[None]:
+    """What is told to others must not fail a task that has done its work."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %s: %s", words, type(error).__name__, error)
+
+
+def _version(sha256: str) -> dict[str, Any]:
+    """Name the content of a copy by its hash."""
+    # The package of facets that common.compat re-exports lacks this one.
+    facets = import_module("openlineage.client.generated.dataset_version_dataset")
+
+    return {"version": facets.DatasetVersionDatasetFacet(datasetVersion=f"sha256:{sha256}")}

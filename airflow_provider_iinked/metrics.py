@@ -1,0 +1,42 @@
+"""Counters through Airflow's own Stats (StatsD or OpenTelemetry, as Airflow is configured)."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any, Final
+
+log = logging.getLogger(__name__)
+
+POLLS: Final = "polls"
+"""Requests of sensors and triggers for a package's list."""
+VIDEOS_COPIED: Final = "videos_copied"
+"""Recordings copied and proved by a task; not those whose copies were there already."""
+BYTES_COPIED: Final = "bytes_copied"
+"""Bytes of these copies."""
+VIDEOS_DELETED: Final = "videos_deleted"
+"""Recordings that a task deleted, or found gone when it came to delete them."""
+VIDEOS_REFUSED: Final = "videos_refused"
+"""Recordings that a task was asked to delete and kept, or whose deletion could not be confirmed."""
+
+
+def count(name: str, value: int = 1) -> None:
+    """
+    Add to the counter ``iinked_sign.<name>``. Never fails: a lost count must not stop a task.
+
+    :param name: one of this module's names.
+    :param value: how much to add; nothing is sent for 0.
+    """
+    if value <= 0:
+        return
+    try:
+        _stats().incr(f"iinked_sign.{name}", value)
+    except Exception:
+        log.debug("The counter %s was not sent.", name, exc_info=True)
+
+
+@cache
+def _stats() -> Any:
+    from airflow.providers.common.compat.sdk import Stats
+
+    return Stats

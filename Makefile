@@ -11,7 +11,7 @@ DEMO ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
-RUN_TESTS = -m pytest -q -n $(WORKERS)
+RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -56,14 +56,14 @@ lint: $(READY) ## ruff and mypy --strict
 
 .PHONY: test
 test: $(READY) ## The tests, on the newest Airflow
-	AIRFLOW_HOME=$(CURDIR)/.test/airflow-$(AIRFLOW) $(BIN)/python $(RUN_TESTS) $(PYTEST)
+	$(BIN)/python $(RUN_TESTS) $(PYTEST)
 
 .PHONY: test-matrix
 test-matrix: $(MATRIX:%=test-airflow-%) ## The tests on each Airflow of MATRIX
 
 .PHONY: $(MATRIX:%=test-airflow-%)
 $(MATRIX:%=test-airflow-%): test-airflow-%: .venvs/airflow-%/.installed
-	AIRFLOW_HOME=$(CURDIR)/.test/airflow-$* .venvs/airflow-$*/bin/python $(RUN_TESTS) $(PYTEST)
+	.venvs/airflow-$*/bin/python $(RUN_TESTS) $(PYTEST)
 
 .PHONY: dist
 dist: $(READY) ## Build wheel and sdist, check them, install the wheel into an empty environment

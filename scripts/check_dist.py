@@ -71,7 +71,9 @@ def check_import(wheel: Path) -> None:
         run(*install, wheel)
         # Away from the sources, which would be found first.
         command = [str(python), "-W", "ignore", "-c", IMPORT_ALL, PACKAGE]
-        subprocess.run(command, check=True, cwd=folder, env={"AIRFLOW_HOME": f"{folder}/airflow", "PATH": "/usr/bin:/bin"})
+        subprocess.run(
+            command, check=True, cwd=folder, env={"AIRFLOW_HOME": f"{folder}/airflow", "PATH": "/usr/bin:/bin"}
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""
+### Delete recordings by their ids, after a preview
+
+For recordings that must go without a copy, such as those of a withdrawn consent. Trigger it with the package's id and
+the recordings' ids.
+
+1. **preview** reads the list and says what would be deleted; nothing is sent. It fails if a recording is live in a
+   state other than `archived`;
+2. **delete** takes what the preview returned, and nothing else; a receipt of each deletion goes below the Airflow
+   variable `iinked_receipts`.
+
+To have a person look in between, put an approval between the two tasks: with Airflow 3.1 and later `ApprovalOperator`
+of the standard provider.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator
+
+with DAG(
+    dag_id="iinked_sign_delete_by_id",
+    doc_md=__doc__,
+    start_date=datetime(2026, 1, 1),
+    schedule=None,
+    catchup=False,
+    tags=["iinked Sign", "example"],
+    params={
+        "package_id": Param("22222222-2222-4222-8222-222222222222", type="string"),
+        # Nothing is deleted unless someone says what.
+        "meeting_video_ids": Param([], type="array", items={"type": "string"}),
+    },
+):
+
+    @task
+    def asked(params: dict[str, Any]) -> list[str]:
+        # A list cannot go through a template: it would arrive as text.
+        return list(params["meeting_video_ids"])
+
+    @task
+    def shown(answer: dict[str, Any]) -> list[str]:
+        return [video["meetingVideoId"] for video in answer["videos"]]
+
+    preview = IinkedDeleteVideosOperator(
+        task_id="preview",
+        package_id="{{ params.package_id }}",
+        meeting_video_ids=asked(),
+        preview=True,
+    )
+    IinkedDeleteVideosOperator(
+        task_id="delete",
+        package_id="{{ params.package_id }}",
+        meeting_video_ids=shown(preview.output),
+        receipt_destination="{{ var.value.iinked_receipts }}",
+    )

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
+PLACES = ("destination", "receipts")
+
+
+def load(name: str) -> ModuleType:
+    """Paste an example into the Dags folder, as a user would, and import it; only its retries are left out."""
+    pasted = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]) / f"{name}.py"
+    pasted.write_text((EXAMPLES / pasted.name).read_text().replace('"retries": 2', '"retries": 0'))
+    spec = importlib.util.spec_from_file_location(name, pasted)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def dag_of(module: ModuleType) -> Any:
+    """Its Dag; ``with DAG(...):`` gives it no name of its own, but each of its tasks knows it."""
+    return next(value.dag for value in vars(module).values() if getattr(value, "task_id", None) and value.has_dag())
+
+
+def describe(run: Any) -> dict[str, Any]:
+    """State of the run, and state and XCom of each task instance, mapped ones as ``task[0]``."""
+    tasks = {}
+    for ti in run.get_task_instances():
+        name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+        tasks[name] = {"state": str(ti.state), "xcom": xcom(ti)}
+    return {"state": str(run.state), "tasks": tasks}
+
+
+def xcom(ti: Any) -> Any:
+    where = {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+    try:
+        from airflow.models.xcom import XComModel
+    except ImportError:
+        from airflow.models.xcom import XCom
+
+        return XCom.get_one(key="return_value", **where)
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        row = session.scalar(select(XComModel).filter_by(key="return_value", **where))
+        return None if row is None else XComModel.deserialize_value(row)
+
+
+@pytest.fixture
+def run_example(
+    airflow_db: None, iinked_simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[dict[str, Any]]]:
+    """Run an example Dag against the simulator, once for each configuration given."""
+    for name in PLACES:
+        monkeypatch.setenv(f"AIRFLOW_VAR_IINKED_{name.upper()}", f"file://{tmp_path}/{name}")
+
+    def run(name: str, *configurations: dict[str, Any]) -> list[dict[str, Any]]:
+        return [describe(dag_of(load(name)).test(run_conf=conf)) for conf in configurations or [{}]]
+
+    return run

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_iinked.simulator.demo import EMPTY, PAIR, ROOM, fill, video_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_iinked.simulator import IinkedSimulator
+
+RunExample = "Callable[..., list[dict[str, Any]]]"
+
+
+def copies_below(folder: Path) -> dict[str, str]:
+    """SHA-256 of each copy by the recording's id."""
+    return {
+        record.name.removesuffix(".custody.json"): hashlib.sha256(
+            (record.parent / json.loads(record.read_text())["uri"].rsplit("/", 1)[1]).read_bytes()
+        ).hexdigest()
+        for record in folder.rglob("*.custody.json")
+    }
+
+
+def test_chain_waits_copies_and_deletes_and_sends_nothing_when_run_again(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+) -> None:
+    fill(iinked_simulator, archive_after=0)
+    ids = [video_id(ROOM, number) for number in (1, 2, 3)]
+    expected = {one: iinked_simulator.sha256(one) for one in ids}
+
+    first, second = run_example("iinked_sign_chain", {}, {"package_id": ROOM})
+
+    assert [first["state"], second["state"]] == ["success", "success"]
+    assert copies_below(tmp_path / "destination") == expected
+    assert sorted(iinked_simulator.ledger.deletions) == ids
+    assert all(deletion.by_id for deletion in iinked_simulator.ledger.deletion_records)
+    assert len(iinked_simulator.ledger.delete_requests) == len(ids)
+    assert {copy["meeting_video_id"]: copy["sha256"] for copy in first["tasks"]["download"]["xcom"]} == expected
+    assert first["tasks"]["download"]["xcom"] == second["tasks"]["download"]["xcom"]
+    assert sorted(video["meetingVideoId"] for video in first["tasks"]["delete"]["xcom"]["videos"]) == ids
+
+
+def test_nightly_sweep_takes_every_package_with_something_archived_and_leaves_what_is_not(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+) -> None:
+    fill(iinked_simulator, archive_after=3600, packages=2)
+    archived = {
+        video.meeting_video_id: iinked_simulator.sha256(video.meeting_video_id)
+        for package in iinked_simulator.packages()
+        for video in package.videos.values()
+        if video.state == "archived"
+    }
+
+    (run,) = run_example("iinked_sign_nightly_sweep")
+
+    assert run["state"] == "success"
+    assert EMPTY not in run["tasks"]["packages"]["xcom"]
+    assert copies_below(tmp_path / "destination") == archived
+    assert sorted(iinked_simulator.ledger.deletions) == sorted(archived)
+    assert video_id(ROOM, 3) not in archived
+
+
+def test_nightly_sweep_with_nothing_archived_does_nothing(
+    iinked_simulator: IinkedSimulator, run_example: RunExample
+) -> None:
+    iinked_simulator.add_package(EMPTY)
+
+    (run,) = run_example("iinked_sign_nightly_sweep")
+
+    assert run["state"] == "success"
+    assert iinked_simulator.ledger.delete_requests == []
+
+
+def test_nightly_sweep_goes_on_with_the_other_packages_when_one_fails(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+) -> None:
+    fill(iinked_simulator, archive_after=3600)
+    blocked = tmp_path / "destination" / PAIR
+    blocked.parent.mkdir()
+    blocked.write_text("a file where a folder has to be")
+
+    (run,) = run_example("iinked_sign_nightly_sweep")
+
+    assert run["state"] == "failed"
+    assert {video_id(ROOM, 1), video_id(ROOM, 2)} <= set(iinked_simulator.ledger.deletions)
+    assert not {video_id(PAIR, 1), video_id(PAIR, 2)} & set(iinked_simulator.ledger.deletions)
+
+
+def test_deletion_by_id_takes_what_was_named_and_writes_receipts(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+) -> None:
+    fill(iinked_simulator, archive_after=0)
+    meant = video_id(PAIR, 2)
+
+    first, second = run_example("iinked_sign_delete_by_id", *[{"meeting_video_ids": [meant]}] * 2)
+
+    assert [first["state"], second["state"]] == ["success", "success"]
+    assert iinked_simulator.ledger.deletions == [meant]
+    assert len(iinked_simulator.ledger.delete_requests) == 1
+    assert first["tasks"]["preview"]["xcom"]["preview"] is True
+    receipt = json.loads((tmp_path / "receipts" / PAIR / f"{meant}.deletion.json").read_text())
+    assert receipt["status"] == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("conf", "state"),
+    [
+        pytest.param({}, "success", id="no-ids-nothing-to-do"),
+        pytest.param({"package_id": ROOM, "meeting_video_ids": [video_id(ROOM, 3)]}, "failed", id="not-archived"),
+        pytest.param({"meeting_video_ids": [video_id(PAIR, 1), ""]}, "failed", id="a-blank-id-among-them"),
+    ],
+)
+def test_deletion_by_id_sends_nothing(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, conf: dict[str, Any], state: str
+) -> None:
+    fill(iinked_simulator, archive_after=3600)
+
+    (run,) = run_example("iinked_sign_delete_by_id", conf)
+
+    assert run["state"] == state
+    assert iinked_simulator.ledger.delete_requests == []

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
-TICK: Final = 0.025
+TICK: Final = 0.05
 """Seconds. Points are rounded up to ticks: whoever is due within one wakes the event loop once, not each for itself."""
 SHORTEST_INTERVAL: Final = 0.05
 """Seconds. A shorter poll interval is taken for this, so that no wait ever spins."""

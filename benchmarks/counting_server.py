@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, ClassVar
 
 _URLS = itertools.count()
 _VIDEO = {
@@ -39,8 +39,8 @@ _ARCHIVED = {
 
 
 class _Answers(asyncio.Protocol):
-    times: list[float] = []
-    sockets: set[int] = set()
+    times: ClassVar[list[float]] = []
+    sockets: ClassVar[set[int]] = set()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport

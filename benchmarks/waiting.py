@@ -1,8 +1,8 @@
 """
 (a) Waits in one event loop: ours and the http provider's sensor trigger, each in a fresh process.
 
-All waits start together, as a triggerer starts them. Then, for some intervals each: CPU time of the process with nothing else in it; and the worst
-stall, seen by a task that wants to wake every 10 ms.
+All waits start together, as a triggerer starts them. Then, for some intervals each: CPU time of the process with
+nothing else in it; and the worst stall, seen by a task that wants to wake every 10 ms.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ class IinkedSignHook(BaseHook):
         return self._pages(body, check_count(page_size, "page_size", least=1))
 
     def _pages(self, filters: dict[str, Any], take: int) -> Iterator[Package]:
-        pages = _PackagePages()
+        pages = PackagePages()
         while not pages.ended:
             yield from pages.take(self.client.send(protocol.list_packages(filters, take=take, skip=pages.skip)))
 
@@ -211,7 +211,7 @@ class IinkedSignHook(BaseHook):
         :raises IinkedSignError: as the API's answer says.
         """
         take = check_count(page_size, "page_size", least=1)
-        pages = _PackagePages()
+        pages = PackagePages()
         while not pages.ended:
             client = await self._aclient()
             for package in pages.take(await client.send(protocol.list_packages(filters, take=take, skip=pages.skip))):
@@ -340,8 +340,12 @@ class IinkedSignHook(BaseHook):
             self.client.close()
 
 
-class _PackagePages:
-    """Follow the pages of the package list."""
+class PackagePages:
+    """
+    Follow the pages of the package list.
+
+    ``skip`` is where the next page begins; ``ended`` tells that there is none.
+    """
 
     def __init__(self) -> None:
         self.skip = 0
@@ -349,7 +353,13 @@ class _PackagePages:
         self._seen: set[str] = set()
 
     def take(self, answer: Mapping[str, Any]) -> list[Package]:
-        """Return the packages of a page that no earlier page had."""
+        """
+        Read a page.
+
+        :param answer: the API's answer.
+        :return: its packages that no earlier page had.
+        :raises UnexpectedAnswerError: when it is no page.
+        """
         items = answer.get("items")
         if not isinstance(items, list):
             raise UnexpectedAnswerError("The API's list of packages has no items; nothing was done with it.")

@@ -8,6 +8,7 @@ triggerer. The sensor imports this module only when it defers.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from yarl import URL
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.arguments import check_conn_id
+from airflow_provider_iinked.arguments import check_conn_id, check_filter, check_flag
 from airflow_provider_iinked.client import protocol
 from airflow_provider_iinked.client.aio import AsyncClient
 from airflow_provider_iinked.client.gate import SHORTEST_INTERVAL, Seat
@@ -26,14 +27,21 @@ from airflow_provider_iinked.exceptions import (
     AuthenticationError,
     IinkedSignError,
     IinkedSignPermanentError,
+    InvalidArgumentError,
     RateLimitError,
     UnexpectedAnswerError,
 )
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.readiness import read_criteria, ready_answer
 from airflow_provider_iinked.triggers.access import Access
+from airflow_provider_iinked.triggers.follow import Follower, Memory
 from airflow_provider_iinked.triggers.outcome import error_event, ready_event, timeout_event
 from airflow_provider_iinked.triggers.watch import News, Watch
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2.11 has no event-driven scheduling; the module stays importable there
+    BaseEventTrigger = BaseTrigger  # type: ignore[misc,assignment]
 
 
 class IinkedVideosArchivedTrigger(BaseTrigger):
@@ -217,7 +225,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         deadline = client.loop.time() + max(0.0, self.end_time - time.time())
         response = await client.poll(watch.request, self._seat[2], self._seat[1], deadline)
         if response is not None:
-            metrics.count(metrics.POLLS)
+            metrics.count(metrics.POLLS, in_triggerer=True)
         return response
 
     def _take(self, news: News | None, watch: Watch) -> Sequence[Video] | None:
@@ -236,3 +244,100 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
 def _timeout_message(watch: Watch) -> str:
     waiting = ", ".join(watch.waiting_for) or "an answer"
     return f"Package {watch.criteria.package_id}: timeout, still waiting for {waiting}. Nothing was done."
+
+
+class IinkedVideosArchivedEventTrigger(BaseEventTrigger):
+    """
+    Tell, without an end, of recordings that became archived: for an ``AssetWatcher`` of Airflow 3.
+
+    It follows ``POST /packages/list`` and looks at each package once an interval, evenly spread. Each event holds
+    ``package_id`` and ``meeting_video_ids``, the newly archived ones, and no URLs. Every recording is told at least
+    once, those that are archived when it first starts as well. What was told is remembered in Airflow's asset state
+    store from 3.3 on; below, in memory, so that after a restart of the triggerer all that is archived is told again.
+    It never ends and never raises: after an error it waits, up to an interval, and goes on.
+
+    .. seealso:: https://docs.iinkedsign.com/v4/api/packages/list
+
+    :param iinked_sign_conn_id: the Airflow connection.
+    :param poll_interval: seconds in which each package is looked at once.
+    :param all_members: True for the packages of the whole organization.
+    :param member_id: packages of this member.
+    :param team_id: packages of this team.
+    :param folder_id: packages in this folder.
+    :param search: full text, as the API searches it.
+    :param types: package types.
+    :param states: package states.
+    :param is_executed: only packages that all have signed, or only others.
+    :raises InvalidArgumentError: when the Dag is parsed, for an argument that is empty-handed.
+    """
+
+    def __init__(
+        self,
+        *,
+        iinked_sign_conn_id: str = "iinked_sign_default",
+        poll_interval: float = 300.0,
+        all_members: bool | None = None,
+        member_id: str | None = None,
+        team_id: str | None = None,
+        folder_id: str | None = None,
+        search: str | None = None,
+        types: Sequence[str] | None = None,
+        states: Sequence[str] | None = None,
+        is_executed: bool | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        check_conn_id(iinked_sign_conn_id)
+        self.iinked_sign_conn_id = iinked_sign_conn_id
+        self.poll_interval = _check_seconds(poll_interval)
+        flags = {"all_members": all_members, "is_executed": is_executed}
+        words = {"member_id": member_id, "team_id": team_id, "folder_id": folder_id, "search": search}
+        lists = {"types": types, "states": states}
+        self._arguments: dict[str, Any] = {
+            **{name: check_flag(value, name) for name, value in flags.items() if value is not None},
+            **{name: check_filter(value, name) for name, value in {**words, **lists}.items() if value is not None},
+        }
+        self._follower: Follower | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """
+        Return what makes this trigger again, elsewhere; watchers with the same answer share one trigger.
+
+        :return: class path and arguments.
+        """
+        return (
+            "airflow_provider_iinked.triggers.videos.IinkedVideosArchivedEventTrigger",
+            {
+                "iinked_sign_conn_id": self.iinked_sign_conn_id,
+                "poll_interval": self.poll_interval,
+                **self._arguments,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """
+        Follow the packages.
+
+        :return: an event for each package with newly archived recordings.
+        """
+        memory = Memory(getattr(self, "asset_state_store", None))
+        filters = {_camel_case(name): value for name, value in self._arguments.items()}
+        self._follower = Follower(self.iinked_sign_conn_id, filters, self.poll_interval, memory)
+        async for event in self._follower.events():
+            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def cleanup(self) -> None:
+        """Give the shared client back. Calling it again, or before the first step of :meth:`run`, does nothing."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            await follower.access.close()
+
+
+def _check_seconds(value: object) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise InvalidArgumentError(f"poll_interval must be seconds, above 0, not {value!r}.")
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

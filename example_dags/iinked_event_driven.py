@@ -1,0 +1,61 @@
+"""
+### Recordings are taken as soon as they are archived, with no schedule (Airflow 3)
+
+A watcher in the triggerer follows all packages and tells of recordings that became archived. Each event brings a run of
+this Dag, which downloads and proves exactly these recordings, and deletes what was proved. Several events may come in
+one run. An event may come twice, as after a crash of the triggerer: what is copied is kept, what is deleted is done.
+
+The copies go below the Airflow variable `iinked_destination`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task, task_group
+from airflow.sdk import Asset, AssetWatcher
+
+from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
+from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
+
+recordings = Asset(
+    "iinked_recordings",
+    watchers=[
+        AssetWatcher(
+            name="iinked_archived",
+            trigger=IinkedVideosArchivedEventTrigger(all_members=True, poll_interval=300),
+        )
+    ],
+)
+
+with DAG(
+    dag_id="iinked_event_driven",
+    doc_md=__doc__,
+    start_date=datetime(2026, 1, 1),
+    schedule=[recordings],
+    catchup=False,
+    max_active_tasks=8,
+    tags=["iinked Sign", "example"],
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+):
+
+    @task
+    def archived(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
+        found: dict[str, dict[str, None]] = {}
+        for event in triggering_asset_events[recordings]:
+            told = event.extra["payload"]
+            found.setdefault(told["package_id"], {}).update(dict.fromkeys(told["meeting_video_ids"]))
+        return [{"package_id": package, "meeting_video_ids": list(ids)} for package, ids in found.items()]
+
+    @task_group
+    def take(package_id: str, meeting_video_ids: list[str]) -> None:
+        download = IinkedDownloadVideosOperator(
+            task_id="download",
+            package_id=package_id,
+            meeting_video_ids=meeting_video_ids,
+            destination="{{ var.value.iinked_destination }}",
+        )
+        IinkedDeleteVideosOperator(task_id="delete", package_id=package_id, verified_copies=download.output)
+
+    take.expand_kwargs(archived())

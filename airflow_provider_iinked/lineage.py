@@ -141,7 +141,7 @@ def report_copies(
     with _quietly("Hook lineage was not told"):
         _note_copies(hook, copies)
     facts = {
-        "meeting_video_ids": [copy["meeting_video_id"] for copy in copies],
+        "meeting_video_ids": ",".join(copy["meeting_video_id"] for copy in copies),
         "videos": len(copies),
         "bytes": sum(copy["size"] for copy in copies),
     }
@@ -157,7 +157,7 @@ def announce(context: Any, operator: Any, folder: str, facts: Mapping[str, Any])
     :param context: Airflow's context; may be empty.
     :param operator: the task.
     :param folder: the folder below which packages lie.
-    :param facts: the event's extra: JSON values, no secrets.
+    :param facts: the event's extra: texts and numbers (Airflow 2.11 fails the task over a list), no secrets.
     """
     # By name, since Airflow 2.11 has it as DatasetAlias.
     aliases = [o for o in getattr(operator, "outlets", None) or () if type(o).__name__ in _ALIASES]

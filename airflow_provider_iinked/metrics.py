@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from typing import Any, Final
 
 log = logging.getLogger(__name__)
@@ -20,23 +22,28 @@ VIDEOS_REFUSED: Final = "videos_refused"
 """Recordings that a task was asked to delete and kept, or whose deletion could not be confirmed."""
 
 
-def count(name: str, value: int = 1) -> None:
+def count(name: str, value: int = 1, *, in_triggerer: bool = False) -> None:
     """
     Add to the counter ``iinked_sign.<name>``. Never fails: a lost count must not stop a task.
 
     :param name: one of this module's names.
     :param value: how much to add; nothing is sent for 0.
+    :param in_triggerer: whether a trigger counts: Airflow 3.3 has two sets of Stats, and a triggerer sets up the one
+        that tasks do not use.
     """
     if value <= 0:
         return
     try:
-        _stats().incr(f"iinked_sign.{name}", value)
+        _stats(in_triggerer).incr(f"iinked_sign.{name}", value)
     except Exception:
         log.debug("The counter %s was not sent.", name, exc_info=True)
 
 
 @cache
-def _stats() -> Any:
+def _stats(in_triggerer: bool) -> Any:
+    if in_triggerer:
+        with suppress(ImportError):
+            return import_module("airflow.observability.stats").Stats
     from airflow.providers.common.compat.sdk import Stats
 
     return Stats

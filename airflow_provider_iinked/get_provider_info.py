@@ -62,6 +62,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_iinked.operators.videos",
                     "airflow_provider_iinked.operators.packages",
+                    "airflow_provider_iinked.operators.custody",
                 ],
             }
         ],

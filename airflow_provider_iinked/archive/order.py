@@ -24,6 +24,7 @@ class ArchiveOrder:
     :param allow_partial: whether a selected recording that cannot be copied yet is left out silently.
     :param package_fields: package fields to keep in the custody record.
     :param stamp: the running task.
+    :param check_media: whether a copy must be seen to play, for as long as the API says, before it is published.
     """
 
     package_id: str
@@ -34,6 +35,7 @@ class ArchiveOrder:
     allow_partial: bool = False
     package_fields: tuple[str, ...] = ()
     stamp: TaskStamp = field(default_factory=TaskStamp)
+    check_media: bool = False
 
 
 @dataclass(frozen=True)

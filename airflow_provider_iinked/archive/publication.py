@@ -84,6 +84,7 @@ class Publisher:
             stamp=self.stamp,
             provider_version=__version__,
             package_fields=self.package_fields,
+            media=fetched.media,
         )
         if not self.store.write_json(custody_uri, record):
             return self._check_first(video, custody_uri)

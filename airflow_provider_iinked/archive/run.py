@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -35,6 +35,7 @@ from airflow_provider_iinked.storage.store import ADHOC, Store
 from airflow_provider_iinked.storage.upload import start_upload
 from airflow_provider_iinked.transfer.fetch import Fetch, Fetched, UrlEndedError
 from airflow_provider_iinked.transfer.masking import mask_signed_url
+from airflow_provider_iinked.transfer.media import MediaCheck, require_parser
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
@@ -65,6 +66,8 @@ class _Archive:
         self._hook = hook
         self._order = order
         destination = check_destination(order.destination)
+        if order.check_media:
+            require_parser()
         self._folder = join(destination, order.package_id)
         self._store = Store(destination, run_token(order.stamp) or ADHOC)
         self._stored: dict[str, StoredVideo] = {}
@@ -230,7 +233,11 @@ class _Archive:
             timeout=settings.timeout,
             max_retries=settings.max_retries,
             stop=stop,
+            start_check=self._start_check(video) if self._order.check_media else None,
         )
+
+    def _start_check(self, video: Video) -> Callable[[str, int], MediaCheck]:
+        return lambda suffix, size: MediaCheck(suffix, size, video.duration)
 
     def _send_on(
         self,

@@ -68,6 +68,7 @@ def build_record(
     stamp: TaskStamp,
     provider_version: str,
     package_fields: Mapping[str, Any],
+    media: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Put a custody record together.
@@ -80,6 +81,7 @@ def build_record(
     :param stamp: which task.
     :param provider_version: version of this provider.
     :param package_fields: package fields that the Dag author wants to keep.
+    :param media: what checking that it plays found out; None where that was not asked for.
     :return: the record, ready for JSON.
     """
     return {
@@ -93,6 +95,7 @@ def build_record(
         **asdict(stamp),
         "provider_version": provider_version,
         "package_fields": dict(package_fields),
+        **({"media": dict(media)} if media is not None else {}),
     }
 
 

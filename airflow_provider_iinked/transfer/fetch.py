@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -17,6 +17,9 @@ from airflow_provider_iinked.transfer.answer import Answer, Meaning, known_total
 from airflow_provider_iinked.transfer.container import container_suffix, looks_like_page
 from airflow_provider_iinked.transfer.digest import Digest
 from airflow_provider_iinked.transfer.source import Source, SourceBrokenError
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.transfer.media import MediaCheck
 
 CHUNK: Final = 1 << 20
 _LEAST_CHUNK: Final = 16 << 10
@@ -36,12 +39,14 @@ class Fetched:
     :param size: its bytes.
     :param sha256: hex digest.
     :param content_type: the host's Content-Type.
+    :param media: what checking that it plays found out; None where that was not asked for.
     """
 
     upload: Upload
     size: int
     sha256: str
     content_type: str
+    media: Mapping[str, Any] | None = None
 
 
 class Fetch:
@@ -53,6 +58,7 @@ class Fetch:
     :param timeout: seconds for connecting, and for each read.
     :param max_retries: how often to try again without getting any further.
     :param stop: set when the task ends; a transfer then stops at its next chunk.
+    :param start_check: makes what checks that a recording of a suffix and a size plays; None to leave that out.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Fetch:
         timeout: float,
         max_retries: int,
         stop: threading.Event,
+        start_check: Callable[[str, int], MediaCheck] | None = None,
     ) -> None:
         self._start_upload = start_upload
         self._expected_size = expected_size
@@ -71,6 +78,8 @@ class Fetch:
         self._source = Source(timeout)
         self._digest = Digest()
         self._upload: Upload | None = None
+        self._start_check = start_check
+        self._check: MediaCheck | None = None
         self._validator: str | None = None
         self._content_type = ""
         self._furthest = 0
@@ -98,7 +107,8 @@ class Fetch:
                 self._pause(str(error) if isinstance(error, SourceBrokenError) else type(error).__name__, None)
             else:
                 if self._upload is not None and self.done == self.total:
-                    return Fetched(self._upload, self.done, self._digest.finish(), self._content_type)
+                    media = self._check.finish() if self._check is not None else None
+                    return Fetched(self._upload, self.done, self._digest.finish(), self._content_type, media)
 
     def abandon(self) -> None:
         """Leave nothing of it behind."""
@@ -168,6 +178,8 @@ class Fetch:
                     f"The recording goes on after {total} bytes, its length as told; nothing was published."
                 )
             self._digest.update(data)
+            if self._check is not None:
+                self._check.feed(data)
             self._write(data)
             self.done += len(data)
         if self.done < total:
@@ -179,6 +191,8 @@ class Fetch:
             if looks_like_page(start, answer.content_type):
                 self._ask_fresh_url("its host answers with a page instead of a recording")
             raise TransferError("What the recording's host sends is no video container; nothing was published.")
+        if self._start_check is not None:
+            self._check = self._start_check(suffix, self.total or 0)
         return self._start_upload(suffix, self.total or 0)
 
     def _write(self, data: bytes) -> None:
@@ -196,6 +210,7 @@ class Fetch:
         if self._upload is not None:
             self._upload.discard()
             self._upload = None
+        self._check = None
         self._digest.finish()
         self._digest = Digest()
         self._validator = None

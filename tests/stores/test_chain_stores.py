@@ -163,3 +163,16 @@ def test_copies_in_a_store_are_verified_and_erased(stored: StoreChain, recheck: 
         ("video-1", "changed"), ("video-2", "erased"), ("video-3", "ok"),
     ]  # fmt: skip
     assert stored.json(package, "video-2.erased.json")["status"] == "erased"
+
+
+def test_a_recording_that_does_not_play_is_never_published(stored: StoreChain) -> None:
+    package, (bad, good) = stored.package(*({"meeting_video_id": name, "size": 20 * MIB} for name in ("bad", "good")))
+    content = stored.sim.video(package, bad).content
+    content._head = content._head[:2000] + bytes(len(content._head) - 2000)
+
+    with pytest.raises(IinkedSignError, match=bad):
+        stored.download(package, check_media=True)
+
+    assert stored.names(package) == [f"{good}.custody.json", f"{good}.mp4"]
+    assert stored.json(package, f"{good}.custody.json")["media"]["duration"] == 6.0
+    assert stored.bucket.open_uploads() == []

@@ -26,7 +26,7 @@ LOG = FOLDER / "airflow.log"
 HOST = "127.0.0.1"
 USER = "admin"
 USUAL_PORT = 8080
-PATIENCE = 240.0
+PATIENCE = 600.0
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     shutil.rmtree(FOLDER, ignore_errors=True)
     (FOLDER / "airflow").mkdir(parents=True)
-    port = int(os.environ.get("PORT") or _free_port())
+    port = int(os.environ.get("PORT") or _free_port(USUAL_PORT, 0))
     with IinkedSimulator() as sim:
         fill(sim, archive_after=120, packages=5)
         passwords = FOLDER / "passwords.json"
@@ -51,8 +51,11 @@ def main() -> int:
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{USER}:admin",
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(passwords),
             AIRFLOW__CORE__TEST_CONNECTION="Enabled",
+            # Another Airflow on this machine may hold the usual ports.
+            AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT=str(_free_port(0)),
+            AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(_free_port(0)),
         )
-        print(f"Simulator of iinked Sign at {sim.api_base}; starting Airflow, which takes about half a minute ...")
+        print(f"Simulator of iinked Sign at {sim.api_base}; starting Airflow, which takes half a minute or more ...")
         process = start_airflow(env, LOG, "standalone")
         try:
             if not _wait_until_healthy(process, port, stop):
@@ -74,9 +77,9 @@ def _write_login(path: Path) -> str:
     return password
 
 
-def _free_port() -> int:
-    """The usual port, or any free one."""
-    for port in (USUAL_PORT, 0):
+def _free_port(*wanted: int) -> int:
+    """The first of the ports that is free; 0 stands for any."""
+    for port in wanted:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))

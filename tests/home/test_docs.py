@@ -1,0 +1,66 @@
+"""The docs: each link inside leads somewhere, each public name has its place, and what they quote exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_iinked.get_provider_info import get_provider_info
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("example_dags/*.md")])
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    names = (re.sub(r"[^\w\- ]", "", heading.lower()).strip() for heading in HEADING.findall(page.read_text()))
+    return {name.replace(" ", "-") for name in names}
+
+
+def without_code(page):
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_link_inside_leads_somewhere(page):
+    dead = []
+    for match in LINK.finditer(without_code(page)):
+        target = match.group(1) or match.group(2)
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            dead.append(target)
+    assert not dead
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+def test_code_that_a_page_includes_is_there(page):
+    for block in re.findall(r"```\{literalinclude\} (.*?)```", page.read_text(), flags=re.DOTALL):
+        source, *options = block.splitlines()
+        file = (page.parent / source).resolve()
+        assert file.exists(), source
+        for mark in re.findall(r":(?:start-at|end-before): (.*)", "\n".join(options)):
+            assert mark.strip('"') in file.read_text(), mark
+
+
+def test_each_module_that_airflow_lists_is_in_the_reference():
+    reference = (DOCS / "reference" / "python.md").read_text()
+    listed = {
+        module
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for entry in get_provider_info()[kind]
+        for module in entry["python-modules"]
+    }
+    assert {module for module in listed if module not in reference} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_names_a_folder_of_someones_machine(page):
+    assert not re.search(r"(?<![\w.])/(?:work|home|root|Users)/", page.read_text())

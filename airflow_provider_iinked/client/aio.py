@@ -156,6 +156,8 @@ class AsyncClient:
     ) -> protocol.Response | None:
         """Ask below the ceiling of requests a second; None when a pause, or the latest moment, came before that."""
         now = self.loop.time()
+        if self.gate.is_held(now):
+            return None
         leave = self.gate.reserve(now)
         if leave > now:
             await sleep_until(self.loop, leave if latest is None else min(leave, latest))

@@ -77,6 +77,8 @@ class Gate:
         :param now: the clock.
         :return: when that request may leave; now, where there is no ceiling.
         """
+        if not self._spacing:
+            return now
         leave = max(now, self._free_at)
         self._free_at = leave + self._spacing
         return leave

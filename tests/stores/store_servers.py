@@ -28,10 +28,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def serving(command: list[str], port: int, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; it has a minute to listen."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **env}
+        )
     try:
         until = time.monotonic() + 60
         while True:
@@ -48,10 +50,10 @@ def serving(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pop
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
+def s3_server(folder: Path, **env: str) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with serving(command, port, folder / "moto.log"):
+    with serving(command, port, folder / "moto.log", **env):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -63,11 +65,15 @@ def azure_server(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/{AZURITE_ACCOUNT}"
 
 
+def conn_id_of(name: str) -> str:
+    """A connection of its own for each bucket: Airflow keeps what it opened for one as long as the process lives."""
+    return f"stores_{name.replace('-', '_')}"
+
+
 class S3Bucket:
     """One bucket, seen through boto3."""
 
     kind = "s3"
-    conn_id = "stores_s3"
 
     def __init__(self, endpoint: str, name: str, **options: Any) -> None:
         import boto3
@@ -75,6 +81,7 @@ class S3Bucket:
         login = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example", "region_name": "us-east-1"}
         self.client = boto3.client("s3", endpoint_url=endpoint, **login)
         self.endpoint, self.name = endpoint, name
+        self.conn_id = conn_id_of(name)
         self.client.create_bucket(Bucket=name, **options)
         self.url = f"s3://{self.conn_id}@{name}/copies"
 
@@ -104,7 +111,6 @@ class AzureContainer:
     """One container, seen through the Azure SDK."""
 
     kind = "azure"
-    conn_id = "stores_azure"
 
     def __init__(self, endpoint: str, name: str) -> None:
         from azure.storage.blob import BlobServiceClient
@@ -113,6 +119,7 @@ class AzureContainer:
         self.connection_string = f"DefaultEndpointsProtocol=http;{account};BlobEndpoint={endpoint};"
         self.client = BlobServiceClient.from_connection_string(self.connection_string).create_container(name)
         self.name = name
+        self.conn_id = conn_id_of(name)
         self.url = f"abfs://{self.conn_id}@{name}/copies"
 
     def connection(self) -> tuple[str, str]:

@@ -127,9 +127,18 @@ def connect(iinked_simulator: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 @pytest.fixture
-def chain(iinked_simulator: Any, connect: Callable[..., None], quick: None, tmp_path: Path) -> Chain:
+def chain(iinked_simulator: Any, connect: Callable[..., None], quick: None, tmp_path: Path) -> Iterator[Chain]:
     connect(timeout=5, max_retries=2)
-    return Chain(iinked_simulator, tmp_path / "copies")
+    yield Chain(iinked_simulator, tmp_path / "copies")
+    forget_secrets()
+
+
+def forget_secrets() -> None:
+    """Empty Airflow's masker: it compiles all secrets anew for each, and a process of tests gathers thousands."""
+    homes = ("sdk._shared.secrets_masker", "sdk.execution_time.secrets_masker", "utils.log.secrets_masker")
+    module = next(found for home in homes if (found := sys.modules.get(f"airflow.{home}")))
+    masker = module._secrets_masker()
+    masker.patterns, masker.replacer = set(), None
 
 
 @dataclass(frozen=True)

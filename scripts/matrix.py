@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / ".venvs"
 BEGIN, END = "<!-- matrix begin -->", "<!-- matrix end -->"
-REDUCED = ["tests/core", "tests/chain", "tests/home", "tests/waiting"]
+REDUCED = ["tests/core", "tests/chain/test_dag_runs.py", "tests/home", "tests/waiting/test_trigger.py"]
 # Slow, or about machines rather than versions.
 LEFT_OUT = ["--ignore=tests/home/test_browser.py", "-k", "not scheduler and not celery and not postgres"]
 

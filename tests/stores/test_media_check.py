@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, TransferError
@@ -89,6 +89,7 @@ def test_a_whole_recording_passes_in_pieces_of_any_size(kind: Any, data: bytes, 
 
 @WALKERS
 @pytest.mark.parametrize("padding", ["zeros", "noise"])
+@settings(deadline=None)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_cut_anywhere_and_padded_to_its_length_it_is_refused(
     kind: Any, data: bytes, end: int, padding: str, share: float
@@ -101,6 +102,7 @@ def test_cut_anywhere_and_padded_to_its_length_it_is_refused(
 
 
 @WALKERS
+@settings(deadline=None)
 @given(cut=st.integers(0, WEBM_END))
 def test_cut_short_it_is_refused(kind: Any, data: bytes, end: int, cut: int) -> None:
     with pytest.raises(BrokenMediaError):
@@ -108,6 +110,7 @@ def test_cut_short_it_is_refused(kind: Any, data: bytes, end: int, cut: int) -> 
 
 
 @WALKERS
+@settings(deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, WEBM_END), st.integers(0, 255)), max_size=20), step=st.integers(1, 999)
 )
@@ -124,6 +127,7 @@ def test_damage_of_any_kind_raises_nothing_else(
         return
 
 
+@settings(deadline=None)
 @given(noise=st.binary(max_size=300), start=st.sampled_from([b"", MP4[:MDAT], MP4[:40], WEBM[:400], WEBM[:48]]))
 def test_noise_raises_nothing_else(noise: bytes, start: bytes) -> None:
     for kind in (Mp4Walker, MatroskaWalker):
@@ -224,6 +228,7 @@ def test_a_container_that_cannot_be_checked_is_refused() -> None:
         MediaCheck(".flv", 100, None)
 
 
+@settings(deadline=None)
 @given(
     parts=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 10)), max_size=5),
     reads=st.lists(st.tuples(st.integers(0, 110), st.integers(-1, 120)), max_size=5),

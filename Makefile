@@ -65,6 +65,31 @@ test-matrix: $(MATRIX:%=test-airflow-%) ## The tests on each Airflow of MATRIX
 $(MATRIX:%=test-airflow-%): test-airflow-%: .venvs/airflow-%/.installed
 	.venvs/airflow-$*/bin/python $(RUN_TESTS) $(PYTEST)
 
+.venvs/stores/.installed: $(SOURCES) constraints/airflow-$(AIRFLOW).txt
+	@mkdir -p .venvs
+	@scripts/venv .venvs/stores $(AIRFLOW) test stores
+	@npm install --silent --no-audit --no-fund --no-save --prefix .venvs/stores azurite@3
+	@touch $@
+
+.PHONY: test-stores
+test-stores: .venvs/stores/.installed ## The chain against S3 (moto) and Azure Blob (azurite), servers on loopback
+	IINKED_TEST_STORES=1 AIRFLOW_HOME=$(CURDIR)/.test/stores .venvs/stores/bin/python -m pytest -q tests/stores $(PYTEST)
+
+.PHONY: test-kill
+test-kill: $(READY) ## Kill the worker 200 times at random moments of the chain, and at every single act of it
+	KILLS=200 AIRFLOW_HOME=$(CURDIR)/.test/kill $(BIN)/python -m pytest -q tests/kills $(PYTEST)
+
+.PHONY: test-versions
+test-versions: $(READY) ## A selection of the tests on every Airflow in use, each with the dependencies of its time
+	$(BIN)/python scripts/matrix.py
+
+# --- docs
+
+.PHONY: docs
+docs: $(READY) ## Build the docs site into docs/_build/html; a warning is an error
+	@$(BIN)/uv pip install -q -p $(BIN)/python -r docs/requirements.txt || $(BIN)/python -m pip install -q -r docs/requirements.txt
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 .PHONY: dist
 dist: $(READY) ## Build wheel and sdist, check them, install the wheel into an empty environment
 	@$(BIN)/python scripts/check_dist.py

@@ -136,9 +136,11 @@ def chain(iinked_simulator: Any, connect: Callable[..., None], quick: None, tmp_
 def forget_secrets() -> None:
     """Empty Airflow's masker: it compiles all secrets anew for each, and a process of tests gathers thousands."""
     homes = ("sdk._shared.secrets_masker", "sdk.execution_time.secrets_masker", "utils.log.secrets_masker")
-    module = next(found for home in homes if (found := sys.modules.get(f"airflow.{home}")))
-    masker = module._secrets_masker()
-    masker.patterns, masker.replacer = set(), None
+    for home in homes:
+        if module := sys.modules.get(f"airflow.{home}"):
+            masker = module._secrets_masker()
+            masker.patterns, masker.replacer = set(), None
+            return
 
 
 @dataclass(frozen=True)

@@ -278,9 +278,10 @@ def whole_number(value: object) -> int | None:
     :param value: the JSON value.
     :return: the number, or None where there is none.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return int(value) if value == int(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        # Not through isfinite: JSON knows whole numbers that no float can hold.
+        return value
+    return int(value) if isinstance(value, float) and math.isfinite(value) and value == int(value) else None
 
 
 def parse_time(value: object) -> DateTime | None:

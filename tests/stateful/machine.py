@@ -249,7 +249,8 @@ class ChainMachine(RuleBasedStateMachine):
         named = {copy.get("meeting_video_id") for copy in xcom}
         package = next((copy.get("package_id") for copy in xcom), "none")
         ids = named if narrow is None else named & {narrow}
-        run = Run(self.world.centres[number], str(package), set() if preview else ids, guarded=True)
+        claims = {copy.get("meeting_video_id"): copy.get("sha256") for copy in xcom}
+        run = Run(self.world.centres[number], str(package), set() if preview else ids, claims)
         chosen = {} if narrow is None else {"meeting_video_ids": narrow}
         return self._delete(number, run, verified_copies=xcom, preview=preview, **chosen)
 
@@ -273,17 +274,17 @@ class ChainMachine(RuleBasedStateMachine):
             named = [copy["meeting_video_id"] for copy in xcom]
             self._check_deleted(number, package, named if narrow is None else [narrow])
 
-    @rule(data=st.data(), number=centres, package=packages, fresh=st.booleans(), spoil=st.none() | spoils)
-    def whole_chain(self, data: st.DataObject, number: int, package: str, fresh: bool, spoil: str | None) -> None:
-        """Download, then guarded delete, as a Dag does; somebody may spoil a copy between the two."""
+    @rule(data=st.data(), number=centres, package=packages, fresh=st.booleans(), between=st.none() | spoils | changes)
+    def whole_chain(self, data: st.DataObject, number: int, package: str, fresh: bool, between: str | None) -> None:
+        """Download, then guarded delete, as a Dag does; between the two a copy is spoilt, or a recording changes."""
         if fresh:
             self._add(number, package, "archived", 40_000)
         before = len(self.xcoms)
         self.download(data, number, package, "*", False)
         if len(self.xcoms) == before:
             return
-        if spoil is not None:
-            self._happen(number, package, data.draw(slots), spoil)
+        if between is not None:
+            self._happen(number, package, data.draw(slots), between)
         self._run_guarded(data, number, package, self.xcoms[-1][2], None, False)
 
     @rule(number=centres, package=packages)
@@ -361,7 +362,7 @@ class ChainMachine(RuleBasedStateMachine):
         ids = None if chosen is None else self._ids(package, chosen)
         self._begin_task()
         self._meanwhile(data, number, package)
-        run = Run(self.world.centres[number], package, None if ids is None else set(ids), guarded=False)
+        run = Run(self.world.centres[number], package, None if ids is None else set(ids))
         what: dict[str, Any] = {"delete_all": True} if ids is None else {"meeting_video_ids": ids}
         receipts = f"file://{self.world.receipts}" if ids is None else None
         self._execute(self._delete(number, run, package_id=package, receipt_destination=receipts, **what))

@@ -23,12 +23,12 @@ Action = Callable[[], None]
 
 @dataclass(eq=False)
 class Run:
-    """One delete task on its way."""
+    """One delete task on its way; ``claims`` are the digests in its XCom by id, None for one without copies."""
 
     centre: Centre
     package_id: str
     ids: set[str] | None
-    guarded: bool
+    claims: dict[Any, Any] | None = None
 
     def means(self, package_id: object, video_id: object) -> bool:
         return package_id == self.package_id and isinstance(video_id, str) and video_id in (self.ids or ())
@@ -103,6 +103,7 @@ class World:
     active: list[Run] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     spoilt: dict[Path, str] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
     touched: bool = False
     moved: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -145,13 +146,14 @@ class World:
         video = centre.videos(package_id).get(video_id)
         if video is not None and video.state not in ("archived", "deleted") and video_id not in self.moved:
             self.violations.append(f"{video_id} was asked for in state {video.state}")
-        if all(run.guarded for run in runs):
+        if all(run.claims is not None for run in runs):
             TALLY["guarded deletion requests"] += 1
-            problem = self._proof_problem(centre, package_id, video_id)
+            claimed = {run.claims[video_id] for run in runs if run.claims}
+            problem = self._proof_problem(centre, package_id, video_id, claimed)
             if problem:
                 self.violations.append(f"{video_id} of {centre.name} was asked for although {problem}")
 
-    def _proof_problem(self, centre: Centre, package_id: str, video_id: str) -> str | None:
+    def _proof_problem(self, centre: Centre, package_id: str, video_id: str, claimed: set[Any]) -> str | None:
         folder = self.folder / package_id
         record = read_json(folder / f"{video_id}.custody.json")
         if record is None:
@@ -167,6 +169,8 @@ class World:
             return "its copy is not there"
         if sha256(copy) != record.get("sha256"):
             return "copy and record differ"
+        if record["sha256"] not in claimed:
+            return "the XCom claims another copy"
         if record["sha256"] not in centre.served[video_id]:
             return "its copy is not what was served"
         if video_id not in self.moved and (changed := _changed(record, centre.shown(package_id, video_id))):
@@ -183,6 +187,9 @@ class World:
 
     def check(self) -> None:
         assert not self.violations, self.violations
+        there = {sha256(path) for path in self.folder.glob("*/*") if path.is_file()}
+        assert self.kept <= there, "bytes that lay under a final name were overwritten or removed"
+        self.kept.update(sha256(path) for path in self.final_names())
         for path in self.final_names():
             served = set().union(*(centre.served.get(path.stem, set()) for centre in self.centres))
             assert sha256(path) in served or self.is_spoilt(path), f"{path.name} is partial under a final name"
@@ -198,6 +205,8 @@ class World:
     def spoil(self, path: Path, data: bytes | None) -> None:
         """Somebody edits a file at the destination."""
         self.touched = True
+        if path.exists():
+            self.kept.discard(sha256(path))
         if data is None:
             path.unlink(missing_ok=True)
             return

@@ -34,7 +34,7 @@ $(READY): $(SOURCES) constraints/airflow-$(AIRFLOW).txt
 
 .PHONY: constraints
 constraints: $(READY) ## Write the constraints files anew from today's releases
-	@for version in $(MATRIX); do UV=$(BIN)/uv scripts/constraints $$version; done
+	@for version in $(MATRIX) $(AIRFLOW)-stores; do UV=$(BIN)/uv scripts/constraints $$version; done
 
 # --- see it work
 
@@ -65,10 +65,10 @@ test-matrix: $(MATRIX:%=test-airflow-%) ## The tests on each Airflow of MATRIX
 $(MATRIX:%=test-airflow-%): test-airflow-%: .venvs/airflow-%/.installed
 	.venvs/airflow-$*/bin/python $(RUN_TESTS) $(PYTEST)
 
-.venvs/stores/.installed: $(SOURCES) constraints/airflow-$(AIRFLOW).txt
+.venvs/stores/.installed: $(SOURCES) constraints/airflow-$(AIRFLOW)-stores.txt
 	@mkdir -p .venvs
-	@scripts/venv .venvs/stores $(AIRFLOW) test stores
-	@npm install --silent --no-audit --no-fund --no-save --prefix .venvs/stores azurite@3
+	@scripts/venv .venvs/stores $(AIRFLOW)-stores test stores
+	@npm install --silent --no-audit --no-fund --prefix .venvs/stores azurite@3
 	@touch $@
 
 .PHONY: test-stores

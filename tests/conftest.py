@@ -7,12 +7,14 @@ Nothing here imports Airflow: the home has to be settled before the first import
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import importlib.util
 import inspect
 import itertools
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 import textwrap
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-iinked-tests-"))
 DAGS = HOME / "dags"
@@ -39,6 +42,10 @@ os.environ.update(
     NO_PROXY="127.0.0.1,localhost",
     no_proxy="127.0.0.1,localhost",
 )
+
+# A busy machine makes a single example slow; how quick something is, is measured elsewhere.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 pytest_plugins = ["airflow_provider_iinked.simulator.pytest_plugin"]
 
@@ -128,6 +135,9 @@ def connect(iinked_simulator: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 @pytest.fixture
 def chain(iinked_simulator: Any, connect: Callable[..., None], quick: None, tmp_path: Path) -> Iterator[Chain]:
+    # Airflow 2.11 lets operators run only in the thread that imported them first: this one.
+    import airflow_provider_iinked.operators.videos  # noqa: F401
+
     connect(timeout=5, max_retries=2)
     yield Chain(iinked_simulator, tmp_path / "copies")
     forget_secrets()
@@ -194,6 +204,12 @@ class DagResult:
             return repr(list(rows))
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """Copy through SQLite itself: what was written may still lie in a write-ahead log, on either side."""
+    with contextlib.closing(sqlite3.connect(source)) as one, contextlib.closing(sqlite3.connect(target)) as other:
+        one.backup(other)
+
+
 @pytest.fixture(scope="session")
 def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A migrated database; with several test processes the first one makes it, and the others copy it."""
@@ -205,13 +221,13 @@ def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         template = shared / "airflow.db"
         if template.exists():
-            shutil.copy(template, HOME / "airflow.db")
+            copy_database(template, HOME / "airflow.db")
             return
         import airflow.models  # noqa: F401
         from airflow.utils.db import initdb
 
         initdb()
-        shutil.copy(HOME / "airflow.db", template)
+        copy_database(HOME / "airflow.db", template)
 
 
 @pytest.fixture

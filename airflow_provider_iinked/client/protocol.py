@@ -222,11 +222,12 @@ def _parse_object(body: bytes) -> dict[str, Any] | None:
 
 
 def _clean(text: object, secret: str) -> str:
-    """Make a server's words fit for a log: one line, short, without the credential."""
+    """Make a server's words fit for a log: one line, short, without the credential, no address with its query."""
     if not isinstance(text, str):
         return ""
     if secret:
         text = text.replace(secret, "***")
+    text = re.sub(r"(://[^\s?]*)\?\S*", r"\1?***", text)
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
 
 

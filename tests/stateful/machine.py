@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -66,13 +67,14 @@ class ChainMachine(RuleBasedStateMachine):
         )
         centre.note_content(video_id)
 
-    def _video_id(self, package: str, slot: int) -> str:
-        """The id behind a slot: slot 0 is the newest recording of any data centre, and so on; or one that never was."""
-        ids = sorted({video for centre in self.world.centres for video in centre.videos(package)}, key=len)
+    def _video_id(self, package: str, slot: int, number: int | None = None) -> str:
+        """The id behind a slot: 0 is the newest recording of a data centre (None: of any); or one that never was."""
+        centres = self.world.centres if number is None else [self.world.centres[number]]
+        ids = sorted({video for centre in centres for video in centre.videos(package)}, key=lambda v: (len(v), v))
         return ids[-1 - slot] if slot < len(ids) else f"{package}-never"
 
     def _change(self, number: int, package: str, slot: int, how: str) -> None:
-        centre, video_id = self.world.centres[number], self._video_id(package, slot)
+        centre, video_id = self.world.centres[number], self._video_id(package, slot, number)
         if how == "appear":
             self._add(number, package, "archived", 30_000)
         if video_id not in centre.videos(package):
@@ -271,21 +273,39 @@ class ChainMachine(RuleBasedStateMachine):
         answer = self._execute(self._guarded(number, xcom, narrow, preview))
         self.world.active.clear()
         if answer is not None and not preview:
-            named = [copy["meeting_video_id"] for copy in xcom]
+            named = [copy.get("meeting_video_id") for copy in xcom]
             self._check_deleted(number, package, named if narrow is None else [narrow])
 
-    @rule(data=st.data(), number=centres, package=packages, fresh=st.booleans(), between=st.none() | spoils | changes)
-    def whole_chain(self, data: st.DataObject, number: int, package: str, fresh: bool, between: str | None) -> None:
-        """Download, then guarded delete, as a Dag does; between the two a copy is spoilt, or a recording changes."""
+    @rule(
+        data=st.data(),
+        number=centres,
+        package=packages,
+        fresh=st.booleans(),
+        between=st.none() | spoils | changes | mishaps.edits | st.tuples(st.just("record"), mishaps.edits),
+    )
+    def whole_chain(self, data: st.DataObject, number: int, package: str, fresh: bool, between: Any) -> None:
+        """Download, then guarded delete, as a Dag does; between the two something is spoilt, edited or changed."""
         if fresh:
             self._add(number, package, "archived", 40_000)
         before = len(self.xcoms)
         self.download(data, number, package, "*", False)
         if len(self.xcoms) == before:
             return
-        if between is not None:
+        xcom = self.xcoms[-1][2]
+        if isinstance(between, str):
             self._happen(number, package, data.draw(slots), between)
-        self._run_guarded(data, number, package, self.xcoms[-1][2], None, False)
+        elif between is not None and xcom:
+            self._edit_between(xcom, between)
+        self._run_guarded(data, number, package, xcom, None, False)
+
+    def _edit_between(self, xcom: list[dict[str, Any]], between: tuple[str, Any]) -> None:
+        """Edit the newest copy's record, or its entry in the XCom."""
+        if between[0] == "record":
+            path = Path(str(xcom[-1]["custody_uri"]).removeprefix("file://"))
+            record = read_json(path) or {}
+            self.world.spoil(path, mishaps.as_bytes(mishaps.edit(record, between[1], xcom[0])))
+        else:
+            xcom[-1] = mishaps.edit(xcom[-1], between, xcom[0])
 
     @rule(number=centres, package=packages)
     def whole_chain_undisturbed(self, number: int, package: str) -> None:

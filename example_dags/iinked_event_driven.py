@@ -38,7 +38,7 @@ with DAG(
     max_active_tasks=8,
     tags=["iinked Sign", "example"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-):
+) as dag:
 
     @task
     def archived(triggering_asset_events: Any = None) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-# Loaded by Airflow's own helpers at their first call; here, it does not stall the event loop.
+# Airflow's own helpers load these at their first call; here, they do not stall the event loop.
 import asgiref.sync  # noqa: F401
+from airflow.providers.common.compat.sdk import Stats  # noqa: F401
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from yarl import URL
 

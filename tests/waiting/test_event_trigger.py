@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import itertools
 import json
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,3 +199,13 @@ def test_what_was_told_is_packed_into_values_below_64_kib(count: int) -> None:
 )
 def test_a_value_that_is_not_understood_holds_nothing(value: Any) -> None:
     assert told.unpack(value) == set()
+
+
+def test_the_example_dag_is_scheduled_on_the_asset_that_the_trigger_watches(airflow_db: None) -> None:
+    pytest.importorskip("airflow.sdk", reason="event-driven scheduling came with Airflow 3")
+    path = Path(__file__).parents[2] / "example_dags" / "iinked_event_driven.py"
+    module = runpy.run_path(str(path))
+    (watcher,) = module["recordings"].watchers
+    classpath = watcher.trigger["classpath"] if isinstance(watcher.trigger, dict) else watcher.trigger.serialize()[0]
+    assert classpath == "airflow_provider_iinked.triggers.videos.IinkedVideosArchivedEventTrigger"
+    assert set(module["dag"].task_ids) == {"archived", "take.download", "take.delete"}

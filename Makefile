@@ -83,6 +83,10 @@ test-kill: $(READY) ## Kill the worker 200 times at random moments of the chain,
 test-versions: $(READY) ## A selection of the tests on every Airflow in use, each with the dependencies of its time
 	$(BIN)/python scripts/matrix.py
 
+.PHONY: bench
+bench: $(READY) ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
+	AIRFLOW_HOME=$(CURDIR)/.test/bench $(BIN)/python -m benchmarks $(BENCH)
+
 # --- docs
 
 .PHONY: docs

@@ -69,9 +69,24 @@ class Access:
             await lease.release()
 
 
-_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[ApiSettings]]]] = (
-    WeakKeyDictionary()
-)
+class _Reading:
+    """One reading of a connection: under way, or what it gave. A finished task would keep its event loop alive."""
+
+    def __init__(self, conn_id: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.begun = loop.time()
+        self.settings: ApiSettings | None = None
+        # A task of its own: the trigger that asked first may be cancelled, the others still want to know.
+        self.task: asyncio.Task[ApiSettings] | None = loop.create_task(_read(conn_id))
+        self.task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[ApiSettings]) -> None:
+        self.task = None
+        # Asking for the exception keeps asyncio from complaining about one that nobody waited for.
+        if not task.cancelled() and task.exception() is None:
+            self.settings = task.result()
+
+
+_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Reading]] = WeakKeyDictionary()
 
 
 async def read_connection(conn_id: str, *, not_before: float) -> ApiSettings:
@@ -86,13 +101,13 @@ async def read_connection(conn_id: str, *, not_before: float) -> ApiSettings:
     """
     loop = asyncio.get_running_loop()
     readings = _readings.setdefault(loop, {})
-    begun, task = readings.get(conn_id, (0.0, None))
-    if task is None or begun < not_before or (task.done() and (task.cancelled() or task.exception() is not None)):
-        # A task of its own: the trigger that asked first may be cancelled, the others still want to know.
-        task = loop.create_task(_read(conn_id))
-        task.add_done_callback(_look_at_error)
-        readings[conn_id] = (loop.time(), task)
-    return await asyncio.shield(task)
+    reading = readings.get(conn_id)
+    if reading is None or reading.begun < not_before or (reading.task is None and reading.settings is None):
+        reading = readings[conn_id] = _Reading(conn_id, loop)
+    if reading.settings is not None:
+        return reading.settings
+    task = reading.task
+    return await (asyncio.shield(task) if task is not None else _read(conn_id))
 
 
 async def _read(conn_id: str) -> ApiSettings:
@@ -106,9 +121,3 @@ async def _read(conn_id: str) -> ApiSettings:
             f"The Airflow connection {conn_id} could not be read ({type(error).__name__}). A retry may help.",
             sent=False,
         ) from None
-
-
-def _look_at_error(task: asyncio.Task[ApiSettings]) -> None:
-    """Keep asyncio from complaining about an error that nobody waited for."""
-    if not task.cancelled():
-        task.exception()

@@ -6,6 +6,7 @@ import asyncio
 import bisect
 import gc
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -243,3 +244,17 @@ def test_an_answer_that_is_too_long_is_refused(
     event = asyncio.run(run_trigger(make_trigger(package, max_consecutive_errors=0)))
     assert event["type"] == "UnexpectedAnswerError"
     assert "longer" in event["message"]
+
+
+def test_nothing_keeps_an_event_loop_alive(iinked_simulator: IinkedSimulator) -> None:
+    loops = []
+
+    async def run() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await run_trigger(make_trigger(iinked_simulator.add_package(videos=["a"])))
+
+    asyncio.run(run())
+    # asgiref, below Airflow, remembers the last event loop that used it.
+    asyncio.run(run())
+    gc.collect()
+    assert loops[0]() is None

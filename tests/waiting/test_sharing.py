@@ -251,7 +251,7 @@ def test_nothing_keeps_an_event_loop_alive(iinked_simulator: IinkedSimulator) ->
 
     async def run() -> None:
         loops.append(weakref.ref(asyncio.get_running_loop()))
-        await run_trigger(make_trigger(iinked_simulator.add_package(videos=["a"])))
+        await run_trigger(make_trigger(iinked_simulator.add_package(videos=[{}])))
 
     asyncio.run(run())
     # asgiref, below Airflow, remembers the last event loop that used it.

@@ -100,6 +100,7 @@ class ServiceUnavailableError(IinkedSignError):
     """
     The service was not reached, or broke off before answering. A retry may help.
 
+    :param message: what was wrong, what to do next; never a secret.
     :param sent: whether the request may have reached the server; False only when that is certain.
     """
 

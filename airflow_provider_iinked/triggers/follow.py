@@ -59,13 +59,21 @@ class Memory:
         self.told |= found
 
     def add(self, digests: set[bytes]) -> None:
-        """Note what was told just now."""
+        """
+        Note what was told just now.
+
+        :param digests: marks of the recordings.
+        """
         now = time.monotonic()
         self.told |= digests
         self._fresh.update(dict.fromkeys(digests, now))
 
     def prune(self, listed: set[bytes]) -> None:
-        """Forget what is not listed as archived any more."""
+        """
+        Forget what is not listed as archived any more.
+
+        :param listed: marks of the recordings that are.
+        """
         self.told &= listed
 
     async def save(self) -> None:

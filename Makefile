@@ -11,7 +11,8 @@ DEMO ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
-RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS)
+# Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
+RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployment --ignore=tests/distributed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -74,6 +75,10 @@ $(MATRIX:%=test-airflow-%): test-airflow-%: .venvs/airflow-%/.installed
 .PHONY: test-stores
 test-stores: .venvs/stores/.installed ## The chain against S3 (moto) and Azure Blob (azurite), servers on loopback
 	IINKED_TEST_STORES=1 AIRFLOW_HOME=$(CURDIR)/.test/stores .venvs/stores/bin/python -m pytest -q tests/stores $(PYTEST)
+
+.PHONY: test-deployment
+test-deployment: $(READY) ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL
+	AIRFLOW_HOME=$(CURDIR)/.test/deployment $(BIN)/python -m pytest -q tests/deployment $(PYTEST)
 
 .PHONY: test-kill
 test-kill: $(READY) ## Kill the worker 200 times at random moments of the chain, and at every single act of it

@@ -42,7 +42,8 @@ class ChainMachine(RuleBasedStateMachine):
         for name in MASKERS:
             # Airflow compiles all secrets of a process anew for each one more; a real task meets those of one package.
             if module := sys.modules.get(name):
-                module._secrets_masker().reset_masker()
+                masker = module._secrets_masker()
+                masker.patterns, masker.replacer = set(), None
 
     def _connect(self, centre: Centre) -> None:
         os.environ.update(centre.sim.connection_env(centre.conn_id, max_retries=2, timeout=2))

@@ -1,0 +1,139 @@
+"""20 packages through CeleryExecutor: one of two workers is lost in the middle, the broker is restarted once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("celery", reason="run by `make test-celery`, in an environment of its own")
+pytest.importorskip("psycopg2")
+pytest.importorskip("moto")
+
+from airflow_provider_iinked.simulator import IinkedSimulator
+from tests.deployment.deployment import postgres_binaries, until
+from tests.distributed.celery_cluster import Cluster, Redis, find_secret, object_store, running
+from tests.stores.store_servers import s3_server
+
+if shutil.which("redis-server") is None or postgres_binaries() is None:
+    pytest.skip("needs redis-server and postgresql from Debian", allow_module_level=True)
+
+PACKAGES = 20
+VIDEOS = 3
+PATIENCE = float(os.environ.get("PATIENCE", "1200"))
+
+DAG = """
+    # a dag of airflow
+    from datetime import datetime, timedelta
+    from airflow.providers.common.compat.sdk import DAG
+    from airflow_provider_iinked.task_groups.videos import archive_and_delete_videos
+
+    with DAG(
+        dag_id="archive",
+        start_date=datetime(2026, 1, 1),
+        schedule=None,
+        default_args={"retries": 5, "retry_delay": timedelta(seconds=2)},
+    ) as dag:
+        archive_and_delete_videos.partial(
+            destination="s3://store@evidence/recordings", poke_interval=2, deferrable=False
+        ).expand(package_id=PACKAGES)
+"""
+
+
+def _store_connection(endpoint: str) -> str:
+    extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
+    return json.dumps({"conn_type": "aws", "login": "test", "password": "test", "extra": extra})
+
+
+def _run_state(cluster: Cluster) -> str | None:
+    rows = cluster.query("select state from dag_run where dag_id = 'archive'")
+    return rows[0][0] if rows else None
+
+
+def _done(cluster: Cluster, task: str) -> int:
+    return cluster.states("archive", f"archive_and_delete_videos.{task}").get("success", 0)
+
+
+def test_the_chain_survives_a_lost_worker_and_a_restarted_broker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with IinkedSimulator(latency=0.02, recording_rate=100_000.0) as sim, s3_server(tmp_path) as endpoint:
+        s3 = object_store(endpoint)
+        s3.create_bucket(Bucket="evidence")
+        packages = [sim.add_package(videos=[{"size": 150_000}] * VIDEOS) for _ in range(PACKAGES)]
+        environment = {**sim.connection_env(max_retries=3), "AIRFLOW_CONN_STORE": _store_connection(endpoint)}
+        with running(environment) as (cluster, broker):
+            text = textwrap.dedent(DAG).replace("PACKAGES", repr(packages))
+            (cluster.dags / "archive.py").write_text(text)
+            try:
+                story = _live_through_it(cluster, broker, sim)
+            except BaseException:
+                with capsys.disabled():
+                    print(cluster.logs())
+                raise
+            _check_nothing_lost(sim, s3)
+            _check_homes(cluster, sim)
+            tries = cluster.query("select max(try_number) from task_instance where dag_id = 'archive'")[0][0]
+    with capsys.disabled():
+        print(f"\n{PACKAGES} packages, {PACKAGES * VIDEOS} recordings: {story}; most tries of a task: {tries}")
+
+
+def _live_through_it(cluster: Cluster, broker: Redis, sim: IinkedSimulator) -> str:
+    started = time.monotonic()
+    cluster.trigger("archive")
+    until(lambda: _done(cluster, "download") >= 3, PATIENCE, "three downloads are done")
+    until(lambda: _transfers_under_way(sim), 60, "a recording is being fetched")
+    cluster.lose("worker-1")
+    lost_at = time.monotonic() - started
+    until(lambda: _done(cluster, "delete") >= 6, PATIENCE, "six deletions are done by the worker that is left")
+    broker.stop()
+    time.sleep(3)
+    broker.start()
+    restarted_at = time.monotonic() - started
+    cluster.start_worker("worker-3")
+    until(lambda: _run_state(cluster) in ("success", "failed"), PATIENCE, "the run ends")
+    assert _run_state(cluster) == "success", cluster.states("archive", "archive_and_delete_videos.delete")
+    for worker in ("worker-1", "worker-2"):
+        assert cluster.tasks_done_by(worker), f"{worker} has done nothing"
+    return (
+        f"a worker lost after {lost_at:.0f} s, the broker restarted after {restarted_at:.0f} s, "
+        f"all done after {time.monotonic() - started:.0f} s"
+    )
+
+
+def _transfers_under_way(sim: IinkedSimulator) -> bool:
+    return any(request.sent is None for request in sim.ledger.requests(call="recording"))
+
+
+def _check_nothing_lost(sim: IinkedSimulator, s3: Any) -> None:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="evidence")
+    keys = {item["Key"] for page in pages for item in page.get("Contents", [])}
+    videos = [(package.package_id, video) for package in sim.packages() for video in package.videos]
+    assert sorted(sim.ledger.deletions) == sorted(video for _, video in videos)
+    assert all(deletion.by_id for deletion in sim.ledger.deletion_records)
+    for package, video in videos:
+        stem = f"recordings/{package}/{video}"
+        copy = s3.get_object(Bucket="evidence", Key=f"{stem}.mp4")["Body"].read()
+        record = json.loads(s3.get_object(Bucket="evidence", Key=f"{stem}.custody.json")["Body"].read())
+        receipt = json.loads(s3.get_object(Bucket="evidence", Key=f"{stem}.deletion.json")["Body"].read())
+        assert hashlib.sha256(copy).hexdigest() == record["sha256"] == sim.sha256(video)
+        assert receipt["status"] == "deleted"
+        assert receipt["proof"]["sha256"] == record["sha256"]
+    expected = {f"recordings/{p}/{v}.{end}" for p, v in videos for end in ("mp4", "custody.json", "deletion.json")}
+    assert keys == expected, "something else lies in the store"
+
+
+def _check_homes(cluster: Cluster, sim: IinkedSimulator) -> None:
+    """Nothing of a recording passes through a worker's disk, and no log holds the key."""
+    for worker in ("worker-1", "worker-2", "worker-3"):
+        home = cluster.worker_home(worker)
+        assert not list(home.rglob("*.mp4")) + list(home.rglob("*.part"))
+    assert find_secret(cluster.home, sim.api_key) == []
+    assert find_secret(cluster.home, "access=") == []

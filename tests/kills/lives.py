@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_iinked.simulator import IinkedSimulator
 
@@ -73,12 +74,50 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+class Place(Protocol):
+    """Where copies lie, seen without the provider's code."""
+
+    url: str
+    environment: dict[str, str]
+
+    def names(self, package_id: str) -> list[str]:
+        """Names in a package's folder, sorted."""
+
+    def read(self, package_id: str, name: str) -> bytes:
+        """The bytes under a name."""
+
+    def litter(self) -> list[str]:
+        """What is open and unfinished, beyond what has a name."""
+
+
+@dataclass
+class LocalFolder:
+    """The worker's own disk."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.folder}"
+
+    def names(self, package_id: str) -> list[str]:
+        folder = self.folder / package_id
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    def read(self, package_id: str, name: str) -> bytes:
+        return (self.folder / package_id / name).read_bytes()
+
+    def litter(self) -> list[str]:
+        return []
+
+
 @dataclass
 class Chain:
     """One package's chain: download, then guarded delete, each task tried until it ends well."""
 
     sim: IinkedSimulator
-    folder: Path
+    place: Place
     package_id: str
     stamped: bool
     map_index: int = -1
@@ -97,7 +136,7 @@ class Chain:
         task = self.task
         assert task
         self.tries[task] += 1
-        download = {"package_id": self.package_id, "destination": f"file://{self.folder}"}
+        download = {"package_id": self.package_id, "destination": self.place.url}
         stamp = {
             "dag_id": "archive",
             "run_id": f"run-{self.package_id}",
@@ -108,7 +147,7 @@ class Chain:
             "task": task,
             "arguments": download if task == "download" else {"verified_copies": self.xcoms["download"]},
             "stamp": stamp if self.stamped else None,
-            "environment": self.sim.connection_env(max_retries=1, timeout=5),
+            "environment": {**self.sim.connection_env(max_retries=1, timeout=10), **self.place.environment},
             **how,
         }
 
@@ -154,32 +193,35 @@ def _packages(chain: Chain) -> list[Any]:
 
 
 def _names(chain: Chain) -> list[str]:
-    folder = chain.folder / chain.package_id
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return chain.place.names(chain.package_id)
 
 
 def _json(chain: Chain, name: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((chain.folder / chain.package_id / name).read_text())
+    value: dict[str, Any] = json.loads(chain.place.read(chain.package_id, name))
     return value
+
+
+def _sha256_of_copy(chain: Chain, uri: str) -> str:
+    return hashlib.sha256(chain.place.read(chain.package_id, uri.rpartition("/")[2])).hexdigest()
 
 
 def assert_nothing_lost(chain: Chain) -> None:
     """What must hold at every moment, whatever was killed."""
-    sim, folder = chain.sim, chain.folder / chain.package_id
+    sim = chain.sim
     for name in _names(chain):
         video_id, _, suffix = name.partition(".")
         if suffix in ("mp4", "webm"):
-            assert _sha256(folder / name) == sim.sha256(video_id), f"{name} is a partial copy under a final name"
+            assert _sha256_of_copy(chain, name) == sim.sha256(video_id), f"{name} is a partial copy under a final name"
         elif suffix == "custody.json":
             record = _json(chain, name)
-            assert _sha256(Path(record["uri"].removeprefix("file://"))) == record["sha256"] == sim.sha256(video_id)
+            assert _sha256_of_copy(chain, record["uri"]) == record["sha256"] == sim.sha256(video_id)
         else:
             assert suffix == "deletion.json" or name.endswith(".part"), f"unexpected {name}"
     for deletion in sim.ledger.deletion_records:
         if deletion.package_id == chain.package_id:
             assert deletion.by_id, "deleted without being named"
             record = _json(chain, f"{deletion.video_id}.custody.json")
-            assert _sha256(Path(record["uri"].removeprefix("file://"))) == sim.sha256(deletion.video_id)
+            assert _sha256_of_copy(chain, record["uri"]) == sim.sha256(deletion.video_id)
             receipt = _json(chain, f"{deletion.video_id}.deletion.json")
             assert receipt["status"] in ("requested", "deleted")
             assert receipt["proof"]["sha256"] == sim.sha256(deletion.video_id)
@@ -194,6 +236,7 @@ def assert_finished(chain: Chain) -> None:
     videos = sorted(video for package in _packages(chain) for video in package.videos)
     names = _names(chain)
     assert not [name for name in names if name.endswith(".part")], "temporary files stayed behind"
+    assert not chain.place.litter(), "unfinished uploads stayed behind"
     assert sorted(copy["meeting_video_id"] for copy in chain.xcoms["download"]) == videos
     assert sorted(d.video_id for d in chain.sim.ledger.deletion_records if d.package_id == chain.package_id) == videos
     for copy in chain.xcoms["download"]:
@@ -208,19 +251,46 @@ def assert_finished(chain: Chain) -> None:
     assert sorted(told) == videos
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def fill(sim: IinkedSimulator, rng: random.Random) -> str:
+def fill(sim: IinkedSimulator, rng: random.Random, sizes: Sequence[int] = (6_000, 60_000, 300_000)) -> str:
     """Make a package, and let the service be slow in its own way, so that kills fall everywhere."""
     sim.quirks.latency = rng.choice([0.0, 0.002, 0.01])
-    sim.quirks.recording_rate = rng.choice([None, 2e6, 8e6])
+    sim.quirks.recording_rate = rng.choice([None, 10.0 * max(sizes), 30.0 * max(sizes)])
     sim.quirks.list_deleted = rng.random() < 0.7
-    sizes = [rng.choice([6_000, 60_000, 300_000]) for _ in range(rng.randint(1, 4))]
-    return sim.add_package(videos=[{"size": size, "container": rng.choice(["mp4", "webm"])} for size in sizes])
+    count = rng.randint(1, 4 if len(sizes) > 2 else 2)
+    return sim.add_package(
+        videos=[{"size": rng.choice(sizes), "container": rng.choice(["mp4", "webm"])} for _ in range(count)]
+    )
 
 
 def wait_until_quiet(sim: IinkedSimulator) -> None:
     """A request that a killed process had sent is still carried out."""
     time.sleep(sim.quirks.latency + 0.003)
+
+
+def live_on(zygote: Zygote, chain: Chain, rng: random.Random, aims: tuple[float, float], kills: Counter[str]) -> int:
+    """
+    Run a chain to its end, killing its tasks on the way; tell how often it was cleared.
+
+    :param aims: kills fall at random between these: acts when they are whole numbers, else seconds.
+    :param kills: counts the kills by the moment they hit.
+    """
+    clears = 0
+    for life in range(MOST_LIVES):
+        if chain.task is None:
+            break
+        # Later lives are killed less often, so that each chain comes to its end.
+        kill = rng.random() < 0.9 - life * 0.08
+        by_act = isinstance(aims[0], int)
+        act = rng.randint(int(aims[0]), int(aims[1])) if kill and by_act else 0
+        after = rng.uniform(*aims) if kill and not by_act else None
+        ended = zygote.live(chain.order(kill_at_act=act), kill_after=after)
+        if ended["killed"]:
+            wait_until_quiet(chain.sim)
+            kills[moment(chain)] += 1
+        chain.take(ended)
+        assert_nothing_lost(chain)
+        if ended["killed"] and rng.random() < 0.15:
+            chain.clear()
+            clears += 1
+    assert_finished(chain)
+    return clears

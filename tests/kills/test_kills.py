@@ -11,12 +11,13 @@ import pytest
 
 from airflow_provider_iinked.simulator import IinkedSimulator
 from tests.kills.lives import (
-    MOST_LIVES,
     Chain,
+    LocalFolder,
     Zygote,
     assert_finished,
     assert_nothing_lost,
     fill,
+    live_on,
     moment,
     wait_until_quiet,
 )
@@ -34,26 +35,11 @@ def test_nothing_is_lost_and_the_retry_finishes(
     kills: Counter[str] = Counter()
     chains = clears = 0
     while sum(kills.values()) < -(-KILLS // 4):
-        chain = Chain(sim, tmp_path, fill(sim, rng), stamped, map_index=rng.choice([-1, 3]))
+        chain = Chain(sim, LocalFolder(tmp_path), fill(sim, rng), stamped, map_index=rng.choice([-1, 3]))
+        # A life takes, as measured, 100 ms and 100 acts, with each recording 30 ms and 50 acts more.
+        aims = (30, 90 + 50 * chain.videos) if aim == "at-a-random-act" else (0.05, 0.1 + 0.03 * chain.videos)
+        clears += live_on(zygote, chain, rng, aims, kills)
         chains += 1
-        for life in range(MOST_LIVES):
-            if chain.task is None:
-                break
-            # Later lives are killed less often, so that each chain comes to its end.
-            kill = rng.random() < 0.9 - life * 0.08
-            # A life takes, as measured, 100 ms and 100 acts, with each recording 30 ms and 50 acts more.
-            act = rng.randint(30, 90 + 50 * chain.videos) if kill and aim == "at-a-random-act" else 0
-            after = rng.uniform(0.05, 0.1 + 0.03 * chain.videos) if kill and aim == "after-a-random-time" else None
-            ended = zygote.live(chain.order(kill_at_act=act), kill_after=after)
-            if ended["killed"]:
-                wait_until_quiet(sim)
-                kills[moment(chain)] += 1
-            chain.take(ended)
-            assert_nothing_lost(chain)
-            if ended["killed"] and rng.random() < 0.15:
-                chain.clear()
-                clears += 1
-        assert_finished(chain)
     _report(capsys, f"kills {aim}, {chains} chains finished, {clears} cleared between", kills)
 
 
@@ -64,7 +50,7 @@ def test_a_kill_at_each_single_act(
     step = 1 if KILLS >= 200 else 29
     kills: Counter[str] = Counter()
     for act in range(1, 1000, step):
-        chain = Chain(sim, tmp_path, sim.add_package(videos=[{"size": 60_000}]), stamped=True)
+        chain = Chain(sim, LocalFolder(tmp_path), sim.add_package(videos=[{"size": 60_000}]), stamped=True)
         while chain.task != task:
             chain.take(zygote.live(chain.order()))
         ended = zygote.live(chain.order(kill_at_act=act))

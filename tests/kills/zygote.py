@@ -7,6 +7,7 @@ process of its own, so that no thread of the simulator is forked.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -109,6 +110,10 @@ def warm_up() -> None:
     from airflow_provider_iinked.storage.store import Store
 
     os.environ["AIRFLOW_CONN_WARM_UP"] = json.dumps({"conn_type": "iinked_sign", "host": "localhost", "password": "x"})
+    with contextlib.suppress(ImportError):  # only where the object stores are installed
+        import airflow.providers.amazon.aws.fs.s3
+        import airflow.providers.amazon.aws.hooks.s3  # noqa: F401
+        import s3fs  # noqa: F401
     assert IinkedSignHook("warm_up").get_conn()
     assert Store("file:///tmp")
     assert threading.active_count() == 1

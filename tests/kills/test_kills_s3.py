@@ -1,0 +1,91 @@
+"""The same on S3 (moto's server): multipart uploads, markers, and what a killed one leaves open."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("moto", reason="run in the environment of the object stores")
+pytest.importorskip("s3fs")
+if not importlib.util.find_spec("airflow.providers.amazon"):
+    pytest.skip("needs the amazon provider", allow_module_level=True)
+
+from airflow_provider_iinked.simulator import IinkedSimulator
+from tests.kills.lives import Chain, Zygote, fill, live_on
+from tests.stores.store_servers import s3_server
+
+KILLS = int(os.environ.get("KILLS", "25"))
+SEED = int(os.environ.get("KILLS_SEED", "7"))
+SIZES = (200_000, 9_000_000)
+"""One that goes in a single request, and one that goes in parts (from 8 MiB on)."""
+
+
+class Bucket:
+    """A bucket, seen through boto3."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        import boto3
+
+        self.name = name
+        self.url = f"s3://kills@{name}/copies"
+        extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
+        store = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
+        self.environment = {"AIRFLOW_CONN_KILLS": json.dumps(store)}
+        self.client: Any = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self.client.create_bucket(Bucket=name)
+
+    def names(self, package_id: str) -> list[str]:
+        prefix = f"copies/{package_id}/"
+        listed = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", [])
+        return sorted(item["Key"].removeprefix(prefix) for item in listed)
+
+    def read(self, package_id: str, name: str) -> bytes:
+        data: bytes = self.client.get_object(Bucket=self.name, Key=f"copies/{package_id}/{name}")["Body"].read()
+        return data
+
+    def litter(self) -> list[str]:
+        uploads = self.client.list_multipart_uploads(Bucket=self.name).get("Uploads") or []
+        return [upload["Key"] for upload in uploads]
+
+    def forget(self, package_id: str) -> None:
+        for name in self.names(package_id):
+            self.client.delete_object(Bucket=self.name, Key=f"copies/{package_id}/{name}")
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[Bucket]:
+    with s3_server(tmp_path) as endpoint:
+        yield Bucket(endpoint, "evidence")
+
+
+@pytest.mark.parametrize("aim", ["after-a-random-time", "at-a-random-act"])
+def test_nothing_is_lost_and_the_retry_finishes_on_s3(
+    zygote: Zygote, sim: IinkedSimulator, bucket: Bucket, capsys: pytest.CaptureFixture[str], aim: str
+) -> None:
+    rng = random.Random(f"{SEED} s3 {aim}")
+    kills: Counter[str] = Counter()
+    chains = clears = 0
+    while sum(kills.values()) < -(-KILLS // 2):
+        chain = Chain(sim, bucket, fill(sim, rng, SIZES), stamped=True)
+        aims = (100, 1000) if aim == "at-a-random-act" else (0.2, 2.0)
+        clears += live_on(zygote, chain, rng, aims, kills)
+        bucket.forget(chain.package_id)
+        chains += 1
+    with capsys.disabled():
+        print(f"\n{sum(kills.values())} kills on S3 {aim}, {chains} chains finished, {clears} cleared between:")
+        for where, count in sorted(kills.items()):
+            print(f"  {count:4d}  {where}")

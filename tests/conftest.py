@@ -26,10 +26,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-iinked-tests-"))
+# One folder for a test run: the processes of pytest-xdist find it in their environment, and who made it removes it.
+if "IINKED_TESTS_FOLDER" not in os.environ:
+    os.environ["IINKED_TESTS_FOLDER"] = tempfile.mkdtemp(prefix="airflow-provider-iinked-tests-")
+    atexit.register(shutil.rmtree, os.environ["IINKED_TESTS_FOLDER"], ignore_errors=True)
+FOLDER = Path(os.environ["IINKED_TESTS_FOLDER"])
+HOME = FOLDER / f"home-{os.getpid()}"
 DAGS = HOME / "dags"
-DAGS.mkdir()
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+DAGS.mkdir(parents=True)
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "AIRFLOW__"))]:
     del os.environ[name]
@@ -211,17 +215,16 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
+def airflow_db() -> None:
     """A migrated database; with several test processes the first one makes it, and the others copy it."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"single-{os.getpid()}")
-    shared = Path(tempfile.gettempdir()) / f"airflow-provider-iinked-db-{run}"
-    shared.mkdir(exist_ok=True)
-    atexit.register(shutil.rmtree, shared, ignore_errors=True)
-    with open(shared / "lock", "w") as lock:
+    with open(FOLDER / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        template = shared / "airflow.db"
+        template = FOLDER / "airflow.db"
         if template.exists():
             copy_database(template, HOME / "airflow.db")
+            with contextlib.suppress(ImportError):
+                # Airflow 2.11 deletes no run before it knows this table of users; making the database loads it.
+                import airflow.providers.fab.auth_manager.models
             return
         import airflow.models  # noqa: F401
         from airflow.utils.db import initdb

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
@@ -24,6 +24,16 @@ centres = st.integers(0, 1)
 packages = st.sampled_from(PACKAGES)
 slots = st.integers(0, 3)
 spoils = st.sampled_from(["gone", "cut", "longer", "changed"])
+changes = st.sampled_from([*STATES, "appear", "vanish", "content", "size", "duration", "timeCreated", "meetingId"])
+# Everything is drawn before a rule begins and from ranges that never change: what threads make of it must not decide
+# what is drawn next.
+picks = st.integers(0, 7)
+turmoil = st.tuples(
+    st.lists(st.one_of(mishaps.api_faults, mishaps.recording_faults), max_size=3),
+    st.lists(st.tuples(st.integers(1, 4), slots, st.one_of(changes, spoils)), max_size=2),
+)
+"""Faults that wait for a task's requests, and what happens while so many of them are being answered."""
+Turmoil = tuple[list[Any], list[tuple[int, int, str]]]
 
 
 class ChainMachine(RuleBasedStateMachine):
@@ -92,8 +102,6 @@ class ChainMachine(RuleBasedStateMachine):
         elif how != "appear":
             centre.sim.set_fields(package, video_id, **{how: {"size": 5, "duration": "PT9S"}.get(how, "x")})
 
-    changes = st.sampled_from([*STATES, "appear", "vanish", "content", "size", "duration", "timeCreated", "meetingId"])
-
     @rule(number=centres, package=packages, state=st.sampled_from(STATES), size=st.integers(5_000, 90_000))
     def add_recording(self, number: int, package: str, state: str, size: int) -> None:
         self._add(number, package, state, size)
@@ -126,11 +134,11 @@ class ChainMachine(RuleBasedStateMachine):
 
     # --- somebody edits files and XComs
 
-    @precondition(lambda self: self.world.final_names())
-    @rule(data=st.data(), how=spoils)
-    def spoil_copy(self, data: st.DataObject, how: str) -> None:
-        path = data.draw(st.sampled_from(sorted(self.world.final_names())))
-        self.world.spoil(path, mishaps.spoil_bytes(path.read_bytes(), how))
+    @rule(pick=picks, how=spoils)
+    def spoil_copy(self, pick: int, how: str) -> None:
+        if paths := sorted(self.world.final_names()):
+            path = paths[pick % len(paths)]
+            self.world.spoil(path, mishaps.spoil_bytes(path.read_bytes(), how))
 
     @rule(package=packages, slot=slots, suffix=st.sampled_from([".mp4", ".webm"]))
     def leave_partial_copy(self, package: str, slot: int, suffix: str) -> None:
@@ -139,39 +147,39 @@ class ChainMachine(RuleBasedStateMachine):
         if not path.exists():
             self.world.spoil(path, b"\0\0\0\x18ftypisom")
 
-    @precondition(lambda self: list(self.world.folder.glob("*/*.custody.json")))
-    @rule(data=st.data(), how=st.one_of(mishaps.edits, spoils))
-    def edit_record(self, data: st.DataObject, how: Any) -> None:
+    @rule(pick=picks, other=picks, how=st.one_of(mishaps.edits, spoils))
+    def edit_record(self, pick: int, other: int, how: Any) -> None:
         records = sorted(self.world.folder.glob("*/*.custody.json"))
-        path, other = data.draw(st.sampled_from(records)), data.draw(st.sampled_from(records))
+        if not records:
+            return
+        path = records[pick % len(records)]
         if isinstance(how, str):
             self.world.spoil(path, mishaps.spoil_bytes(path.read_bytes(), how))
         else:
-            edited = mishaps.edit(read_json(path) or {}, how, read_json(other) or {})
+            edited = mishaps.edit(read_json(path) or {}, how, read_json(records[other % len(records)]) or {})
             self.world.spoil(path, mishaps.as_bytes(edited))
 
-    @precondition(lambda self: any(xcom for _, _, xcom in self.xcoms))
-    @rule(data=st.data(), how=mishaps.edits)
-    def edit_xcom(self, data: st.DataObject, how: tuple[str, str]) -> None:
-        number, package, xcom = self._xcom(data, filled=True)
-        other = data.draw(st.sampled_from([copy for _, _, copies in self.xcoms for copy in copies]))
-        self.xcoms.append((number, package, [mishaps.edit(xcom[0], how, other), *xcom[1:]]))
+    @rule(pick=picks, other=picks, how=mishaps.edits)
+    def edit_xcom(self, pick: int, other: int, how: tuple[str, str]) -> None:
+        found, source = self._xcom(pick), self._xcom(other)
+        if found and source and found[2] and source[2]:
+            number, package, xcom = found
+            self.xcoms.append((number, package, [mishaps.edit(xcom[0], how, source[2][-1]), *xcom[1:]]))
 
-    def _xcom(self, data: st.DataObject, *, filled: bool = False) -> tuple[int, str, list[dict[str, Any]]]:
-        """One of the XComs so far, mostly a late one."""
-        xcoms = [entry for entry in self.xcoms if entry[2]] if filled else self.xcoms
-        return xcoms[-1 - data.draw(st.integers(0, 3), label="XCom") % len(xcoms)]
+    def _xcom(self, pick: int) -> tuple[int, str, list[dict[str, Any]]] | None:
+        """One of the latest XComs."""
+        return self.xcoms[-1 - pick % min(4, len(self.xcoms))] if self.xcoms else None
 
     # --- tasks run
 
-    def _meanwhile(self, data: st.DataObject, number: int, package: str) -> None:
+    def _meanwhile(self, number: int, package: str, turmoil: Turmoil) -> None:
         """Let requests fail, recordings change, and copies get spoilt while a task's requests are being answered."""
-        for _ in range(data.draw(st.sampled_from([0, 0, 1, 1, 2, 3]), label="faults")):
-            self.plan_fault(number, data.draw(st.one_of(mishaps.api_faults, mishaps.recording_faults)))
+        faults, happenings = turmoil
+        for fault in faults:
+            self.plan_fault(number, fault)
         actions: dict[int, Callable[[], None]] = {}
-        for _ in range(data.draw(st.integers(0, 2), label="things that happen meanwhile")):
-            slot, how = data.draw(slots), data.draw(st.one_of(self.changes, spoils))
-            actions[data.draw(st.integers(1, 4))] = lambda slot=slot, how=how: self._happen(number, package, slot, how)
+        for request, slot, how in happenings:
+            actions[request] = lambda slot=slot, how=how: self._happen(number, package, slot, how)
         self.world.centres[number].plan(actions)
 
     def _happen(self, number: int, package: str, slot: int, how: str) -> None:
@@ -209,10 +217,10 @@ class ChainMachine(RuleBasedStateMachine):
     def _ids(self, package: str, chosen: Any) -> Any:
         return chosen if chosen == "*" else [self._video_id(package, slot) for slot in chosen]
 
-    @rule(data=st.data(), number=centres, package=packages, chosen=ids, allow_partial=st.booleans())
-    def download(self, data: st.DataObject, number: int, package: str, chosen: Any, allow_partial: bool) -> None:
+    @rule(number=centres, package=packages, chosen=ids, allow_partial=st.booleans(), meanwhile=turmoil)
+    def download(self, number: int, package: str, chosen: Any, allow_partial: bool, meanwhile: Turmoil) -> None:
         self._begin_task()
-        self._meanwhile(data, number, package)
+        self._meanwhile(number, package, meanwhile)
         self._keep(
             number, package, self._execute(self._download(number, package, self._ids(package, chosen), allow_partial))
         )
@@ -257,20 +265,28 @@ class ChainMachine(RuleBasedStateMachine):
         chosen = {} if narrow is None else {"meeting_video_ids": narrow}
         return self._delete(number, run, verified_copies=xcom, preview=preview, **chosen)
 
-    @precondition(lambda self: self.xcoms)
-    @rule(data=st.data(), swap=st.integers(0, 9), narrow=st.integers(0, 3), preview=st.integers(0, 5))
-    def delete_guarded(self, data: st.DataObject, swap: int, narrow: int, preview: int) -> None:
-        number, package, xcom = self._xcom(data)
+    @rule(pick=picks, swap=st.integers(0, 9), narrow=st.integers(0, 3), preview=st.integers(0, 5), meanwhile=turmoil)
+    def delete_guarded(self, pick: int, swap: int, narrow: int, preview: int, meanwhile: Turmoil) -> None:
+        found = self._xcom(pick)
+        if found is None:
+            return
+        number, package, xcom = found
         # Now and then a Dag is wired to the other data centre's connection.
         number = 1 - number if swap == 0 else number
         narrow_to = self._video_id(package, 0) if narrow == 0 else None
-        self._run_guarded(data, number, package, xcom, narrow_to, preview == 0)
+        self._run_guarded(number, package, xcom, narrow_to, preview == 0, meanwhile)
 
     def _run_guarded(
-        self, data: st.DataObject, number: int, package: str, xcom: list[dict[str, Any]], narrow: Any, preview: bool
+        self,
+        number: int,
+        package: str,
+        xcom: list[dict[str, Any]],
+        narrow: Any,
+        preview: bool,
+        meanwhile: Turmoil,
     ) -> None:
         self._begin_task()
-        self._meanwhile(data, number, package)
+        self._meanwhile(number, package, meanwhile)
         answer = self._execute(self._guarded(number, xcom, narrow, preview))
         self.world.active.clear()
         if answer is not None and not preview:
@@ -278,26 +294,30 @@ class ChainMachine(RuleBasedStateMachine):
             self._check_deleted(number, package, named if narrow is None else [narrow])
 
     @rule(
-        data=st.data(),
         number=centres,
         package=packages,
         fresh=st.booleans(),
         between=st.none() | spoils | changes | mishaps.edits | st.tuples(st.just("record"), mishaps.edits),
+        slot=slots,
+        first=turmoil,
+        then=turmoil,
     )
-    def whole_chain(self, data: st.DataObject, number: int, package: str, fresh: bool, between: Any) -> None:
+    def whole_chain(
+        self, number: int, package: str, fresh: bool, between: Any, slot: int, first: Turmoil, then: Turmoil
+    ) -> None:
         """Download, then guarded delete, as a Dag does; between the two something is spoilt, edited or changed."""
         if fresh:
             self._add(number, package, "archived", 40_000)
         before = len(self.xcoms)
-        self.download(data, number, package, "*", False)
+        self.download(number, package, "*", False, first)
         if len(self.xcoms) == before:
             return
         xcom = self.xcoms[-1][2]
         if isinstance(between, str):
-            self._happen(number, package, data.draw(slots), between)
+            self._happen(number, package, slot, between)
         elif between is not None and xcom:
             self._edit_between(xcom, between)
-        self._run_guarded(data, number, package, xcom, None, False)
+        self._run_guarded(number, package, xcom, None, False, then)
 
     def _edit_between(self, xcom: list[dict[str, Any]], between: tuple[str, Any]) -> None:
         """Edit the newest copy's record, or its entry in the XCom."""
@@ -343,10 +363,12 @@ class ChainMachine(RuleBasedStateMachine):
             if receipt is not None and video_id in gone:
                 assert receipt["status"] == "deleted"
 
-    @precondition(lambda self: self.xcoms)
-    @rule(data=st.data(), with_download=st.booleans())
-    def two_tasks_at_once(self, data: st.DataObject, with_download: bool) -> None:
-        number, package, xcom = self._xcom(data)
+    @rule(pick=picks, with_download=st.booleans())
+    def two_tasks_at_once(self, pick: int, with_download: bool) -> None:
+        found = self._xcom(pick)
+        if found is None:
+            return
+        number, package, xcom = found
         self._begin_task()
         first = self._guarded(number, xcom, None, False)
         second = (
@@ -377,12 +399,17 @@ class ChainMachine(RuleBasedStateMachine):
             raise broken[0]
         return results
 
-    @rule(data=st.data(), number=centres, package=packages, chosen=st.none() | st.lists(slots, min_size=1, max_size=2))
-    def delete_without_copies(self, data: st.DataObject, number: int, package: str, chosen: list[int] | None) -> None:
+    @rule(
+        number=centres,
+        package=packages,
+        chosen=st.none() | st.lists(slots, min_size=1, max_size=2),
+        meanwhile=turmoil,
+    )
+    def delete_without_copies(self, number: int, package: str, chosen: list[int] | None, meanwhile: Turmoil) -> None:
         """By id, or (None) all that the list shows."""
         ids = None if chosen is None else self._ids(package, chosen)
         self._begin_task()
-        self._meanwhile(data, number, package)
+        self._meanwhile(number, package, meanwhile)
         run = Run(self.world.centres[number], package, None if ids is None else set(ids))
         what: dict[str, Any] = {"delete_all": True} if ids is None else {"meeting_video_ids": ids}
         receipts = f"file://{self.world.receipts}" if ids is None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,8 @@ from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 
 FRESH: Final = 10.0
 """Seconds for which waits that start together share one reading of their connection."""
+SPREAD: Final = 0.25
+"""Seconds over which those go on that waited for the same reading."""
 
 
 class Access:
@@ -107,7 +110,10 @@ async def read_connection(conn_id: str, *, not_before: float) -> ApiSettings:
     if reading.settings is not None:
         return reading.settings
     task = reading.task
-    return await (asyncio.shield(task) if task is not None else _read(conn_id))
+    settings = await (asyncio.shield(task) if task is not None else _read(conn_id))
+    # All that waited wake in one turn of the event loop; going on one after the other, they do not hold it up.
+    await asyncio.sleep(random.random() * SPREAD)  # noqa: S311 - spreads load, guards nothing
+    return settings
 
 
 async def _read(conn_id: str) -> ApiSettings:

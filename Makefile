@@ -14,6 +14,8 @@ SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
 RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployment --ignore=tests/distributed
 
+SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -35,7 +37,7 @@ $(READY): $(SOURCES) constraints/airflow-$(AIRFLOW).txt
 
 .PHONY: constraints
 constraints: $(READY) ## Write the constraints files anew from today's releases
-	@for version in $(MATRIX) $(AIRFLOW)-stores; do UV=$(BIN)/uv scripts/constraints $$version; done
+	@for version in $(MATRIX) $(AIRFLOW)-servers; do UV=$(BIN)/uv scripts/constraints $$version; done
 
 # --- see it work
 
@@ -66,31 +68,58 @@ test-matrix: $(MATRIX:%=test-airflow-%) ## The tests on each Airflow of MATRIX
 $(MATRIX:%=test-airflow-%): test-airflow-%: .venvs/airflow-%/.installed
 	.venvs/airflow-$*/bin/python $(RUN_TESTS) $(PYTEST)
 
-.venvs/stores/.installed: $(SOURCES) constraints/airflow-$(AIRFLOW)-stores.txt
+# --- checks against real servers on loopback; each of these targets fails when something that it needs is missing
+
+.venvs/servers/.installed: $(SOURCES) constraints/airflow-$(AIRFLOW)-servers.txt
 	@mkdir -p .venvs
-	@scripts/venv .venvs/stores $(AIRFLOW)-stores test stores
-	@npm install --silent --no-audit --no-fund --prefix .venvs/stores azurite@3
-	@touch $@
+	@scripts/venv .venvs/servers $(AIRFLOW)-servers test servers
+
+AZURITE := .venvs/azurite/node_modules/.bin/azurite-blob
+$(AZURITE):
+	@scripts/debian npm npm --version
+	@npm install --silent --no-audit --no-fund --prefix .venvs/azurite azurite@3
+
+.PHONY: postgresql
+postgresql:
+	@scripts/debian postgresql sh -c 'ls /usr/lib/postgresql/*/bin/initdb || initdb --version'
 
 .PHONY: test-stores
-test-stores: .venvs/stores/.installed ## The chain against S3 (moto) and Azure Blob (azurite), servers on loopback
-	IINKED_TEST_STORES=1 AIRFLOW_HOME=$(CURDIR)/.test/stores .venvs/stores/bin/python -m pytest -q tests/stores $(PYTEST)
+test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3 (moto) and Azure Blob (azurite)
+	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/kills/test_kills_s3.py $(PYTEST)
+
+.PHONY: test-celery
+test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted
+	@scripts/debian redis-server redis-server --version
+	$(SERVERS_TESTS) tests/distributed $(PYTEST)
+
+.PHONY: test-browser
+test-browser: .venvs/servers/.installed ## The connection form in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures
+	@scripts/debian chromium chromium --version
+	$(SERVERS_TESTS) tests/home/test_browser.py $(PYTEST)
 
 .PHONY: test-deployment
-test-deployment: $(READY) ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL
-	AIRFLOW_HOME=$(CURDIR)/.test/deployment $(BIN)/python -m pytest -q tests/deployment $(PYTEST)
+test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment $(PYTEST)
+
+.PHONY: test-deployment-2.11
+test-deployment-2.11: .venvs/airflow-2.11.2/.installed postgresql ## The same on Airflow 2.11
+	IINKED_SKIP_NOTHING=1 .venvs/airflow-2.11.2/bin/python -m pytest -q tests/deployment -k "not start_a_run" $(PYTEST)
 
 .PHONY: test-kill
-test-kill: $(READY) ## Kill the worker 200 times at random moments of the chain, and at every single act of it
-	KILLS=200 AIRFLOW_HOME=$(CURDIR)/.test/kill $(BIN)/python -m pytest -q tests/kills $(PYTEST)
+test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act
+	KILLS=200 $(SERVERS_TESTS) tests/kills $(PYTEST)
+
+.PHONY: test-long
+test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed bodies
+	STATEFUL_EXAMPLES=200 STATEFUL_STEPS=50 BODIES=100000 $(BIN)/python -m pytest -q tests/stateful tests/fuzz $(PYTEST)
 
 .PHONY: test-versions
 test-versions: $(READY) ## A selection of the tests on every Airflow in use, each with the dependencies of its time
-	$(BIN)/python scripts/matrix.py
+	$(BIN)/python scripts/matrix.py --report docs/versions.md $(VERSIONS)
 
 .PHONY: bench
-bench: $(READY) ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
-	AIRFLOW_HOME=$(CURDIR)/.test/bench $(BIN)/python -m benchmarks $(BENCH)
+bench: $(READY) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # --- docs
 
@@ -98,6 +127,10 @@ bench: $(READY) ## Measure side by side and write docs/benchmarks.md; BENCH="--o
 docs: $(READY) ## Build the docs site into docs/_build/html; a warning is an error
 	@$(BIN)/uv pip install -q -p $(BIN)/python -r docs/requirements.txt || $(BIN)/python -m pip install -q -r docs/requirements.txt
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+.PHONY: docs-check
+docs-check: $(READY) ## Every link, anchor, snippet and public name of the docs leads somewhere
+	$(BIN)/python -m pytest -q tests/home/test_docs.py
 
 .PHONY: dist
 dist: $(READY) ## Build wheel and sdist, check them, install the wheel into an empty environment

@@ -11,7 +11,7 @@ from benchmarks.child import run_child
 from benchmarks.simulator_process import simulator
 
 COUNT = 500
-REPEATS = 3
+REPEATS = 7
 
 _OURS = """
 import logging

@@ -1,4 +1,4 @@
-"""Single mishaps on a plan: which request is hit, and how. Only the decision is here; ``web`` carries it out."""
+"""Single mishaps on a plan: which request is hit, and how. Only the decision is here; ``hosts`` carries it out."""
 
 from __future__ import annotations
 

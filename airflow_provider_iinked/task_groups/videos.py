@@ -28,6 +28,7 @@ def archive_and_delete_videos(
     deferrable: bool | None = None,
     max_parallel: int = 4,
     check_size: bool = True,
+    check_media: bool = False,
     package_fields: Sequence[str] = (),
     recheck: str = "sha256",
     preview: bool = False,
@@ -56,6 +57,7 @@ def archive_and_delete_videos(
         Without, the wait frees its worker between two looks (``mode="reschedule"``).
     :param max_parallel: how many recordings of a package are fetched at a time.
     :param check_size: whether a copy must have the API's ``size``.
+    :param check_media: whether a recording must play, and as long as the API's ``duration`` says (extra ``media``).
     :param package_fields: names of package fields to keep in the custody records.
     :param recheck: how copies are proved again right before the deletion: ``sha256`` or ``metadata``.
     :param preview: True to do all but send the deletions.
@@ -79,6 +81,7 @@ def archive_and_delete_videos(
         meeting_video_ids=meeting_video_ids,
         max_parallel=max_parallel,
         check_size=check_size,
+        check_media=check_media,
         # What has failed is never archived, so a selection that may ignore it must be able to leave it out.
         allow_partial=on_failed == "ignore",
         package_fields=package_fields,

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_iinked.simulator import IinkedSimulator
 from airflow_provider_iinked.simulator.demo import EMPTY, PAIR, ROOM, fill, video_id
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from airflow_provider_iinked.simulator import IinkedSimulator
 
 RunExample = "Callable[..., list[dict[str, Any]]]"
 
@@ -124,3 +123,61 @@ def test_deletion_by_id_sends_nothing(
 
     assert run["state"] == state
     assert iinked_simulator.ledger.delete_requests == []
+
+
+def test_a_package_is_found_by_a_matter_number(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+) -> None:
+    fill(iinked_simulator, archive_after=0)
+
+    (run,) = run_example("iinked_sign_by_matter_number", {"matter_number": "M-1002"})
+
+    assert run["state"] == "success"
+    assert sorted(iinked_simulator.ledger.deletions) == [video_id(PAIR, 1), video_id(PAIR, 2)]
+    assert sorted(copies_below(tmp_path / "destination")) == [video_id(PAIR, 1), video_id(PAIR, 2)]
+
+
+@pytest.mark.parametrize("number", ["M-100", "M-9999"], ids=["several-match", "none-matches"])
+def test_a_matter_number_that_is_not_one_package_stops_the_chain(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, number: str
+) -> None:
+    fill(iinked_simulator, archive_after=0)
+
+    (run,) = run_example("iinked_sign_by_matter_number", {"matter_number": number})
+
+    assert (run["state"], run["tasks"]["exactly_one"]["state"]) == ("failed", "failed")
+    assert iinked_simulator.ledger.requests(call="videos") == []
+    assert iinked_simulator.ledger.deletions == []
+
+
+def test_each_data_centre_has_its_own_chain(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with IinkedSimulator() as elsewhere:
+        for region, sim in (("us", iinked_simulator), ("eu", elsewhere)):
+            sim.add_package(videos=[f"one-in-{region}"])
+            for name, value in sim.connection_env(f"iinked_sign_{region}").items():
+                monkeypatch.setenv(name, value)
+
+        (run,) = run_example("iinked_sign_data_centres")
+
+        assert run["state"] == "success"
+        assert iinked_simulator.ledger.deletions == ["one-in-us"]
+        assert elsewhere.ledger.deletions == ["one-in-eu"]
+    assert list(copies_below(tmp_path / "destination" / "us")) == ["one-in-us"]
+    assert list(copies_below(tmp_path / "destination" / "eu")) == ["one-in-eu"]
+
+
+def test_the_monthly_reading_finds_a_copy_that_changed(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+) -> None:
+    fill(iinked_simulator, archive_after=0)
+    run_example("iinked_sign_chain", {"package_id": ROOM})
+    (whole,) = run_example("iinked_sign_verify_copies")
+    (tmp_path / "destination" / ROOM / f"{video_id(ROOM, 1)}.mp4").write_bytes(b"something else")
+
+    (changed,) = run_example("iinked_sign_verify_copies")
+
+    assert [whole["state"], changed["state"]] == ["success", "failed"]
+    (difference,) = changed["tasks"]["verify"]["xcom"]["differences"]
+    assert difference["meeting_video_id"] == video_id(ROOM, 1)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
 
 from airflow_provider_iinked.get_provider_info import get_provider_info
 
@@ -48,6 +52,43 @@ def test_code_that_a_page_includes_is_there(page):
         assert file.exists(), source
         for mark in re.findall(r":(?:start-at|end-before): (.*)", "\n".join(options)):
             assert mark.strip('"') in file.read_text(), mark
+
+
+SNIPPETS = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE))
+]
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_code_in_a_page_is_python_and_what_it_imports_of_ours_exists(snippet):
+    for node in ast.walk(ast.parse(snippet)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("airflow_provider_iinked"):
+            module = importlib.import_module(node.module)
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+SIGNATURES = {
+    name: inspect.signature(getattr(importlib.import_module(module), name).__init__)
+    for module, name in (
+        ("airflow_provider_iinked.operators.videos", "IinkedDownloadVideosOperator"),
+        ("airflow_provider_iinked.operators.videos", "IinkedDeleteVideosOperator"),
+        ("airflow_provider_iinked.operators.packages", "IinkedListPackagesOperator"),
+        ("airflow_provider_iinked.operators.custody", "IinkedVerifyCopiesOperator"),
+        ("airflow_provider_iinked.sensors.videos", "IinkedVideosArchivedSensor"),
+        ("airflow_provider_iinked.triggers.videos", "IinkedVideosArchivedEventTrigger"),
+    )
+}
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_code_in_a_page_names_arguments_that_exist(snippet):
+    of_airflow = {*inspect.signature(BaseOperator.__init__).parameters, *inspect.signature(BaseSensorOperator).parameters}
+    for node in ast.walk(ast.parse(snippet)):
+        if isinstance(node, ast.Call) and (signature := SIGNATURES.get(getattr(node.func, "id", ""))):
+            named = {keyword.arg for keyword in node.keywords if keyword.arg}
+            assert named - set(signature.parameters) - of_airflow == set()
 
 
 def test_each_module_that_airflow_lists_is_in_the_reference():

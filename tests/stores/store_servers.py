@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-AZURITE = Path(os.environ.get("AZURITE", ROOT / ".venvs/stores/node_modules/.bin/azurite-blob"))
+AZURITE = Path(os.environ.get("AZURITE", ROOT / ".venvs/azurite/node_modules/.bin/azurite-blob"))
 # Azurite's own account, the same on every machine; it opens nothing else.
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

@@ -89,10 +89,8 @@ def _signed_within(fields: dict[str, Any], days: float | None, now: dt.datetime)
 
 def _found(fields: dict[str, Any], search: str | None) -> bool:
     words = re.findall(r"\w+", " ".join(str(fields.get(name) or "") for name in SEARCHED).lower())
-    for term in (search or "").lower().split():
-        if term.endswith("*"):
-            if not any(word.startswith(term[:-1]) for word in words):
-                return False
-        elif term not in words:
+    # Both sides are cut into words alike, so that a number such as M-1002 is found as it is written.
+    for term, star in re.findall(r"(\w+)(\*?)", (search or "").lower()):
+        if not any(word.startswith(term) if star else word == term for word in words):
             return False
     return True

@@ -84,7 +84,10 @@ SIGNATURES = {
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_code_in_a_page_names_arguments_that_exist(snippet):
-    of_airflow = {*inspect.signature(BaseOperator.__init__).parameters, *inspect.signature(BaseSensorOperator).parameters}
+    of_airflow = {
+        *inspect.signature(BaseOperator.__init__).parameters,
+        *inspect.signature(BaseSensorOperator).parameters,
+    }
     for node in ast.walk(ast.parse(snippet)):
         if isinstance(node, ast.Call) and (signature := SIGNATURES.get(getattr(node.func, "id", ""))):
             named = {keyword.arg for keyword in node.keywords if keyword.arg}

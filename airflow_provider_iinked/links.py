@@ -87,21 +87,24 @@ def console_url(folder: str) -> str | None:
     return None
 
 
-def push_links(context: Any, operator: Any, hook: IinkedSignHook, folder: str | None = None) -> None:
+def push_links(context: Any, operator: Any, hook: IinkedSignHook | None, folder: str | None = None) -> None:
     """
     Leave behind what the links read. A link is a comfort: whatever goes wrong here does not fail the task.
 
     :param context: Airflow's context; may be empty.
     :param operator: the task.
-    :param hook: the hook that the task used; nothing is looked up for a link alone.
+    :param hook: the hook that the task used, if it used one; nothing is looked up for a link alone.
     :param folder: URL of the folder with the task's copies, if it has any.
     """
     ti = context.get("ti") if context else None
     if ti is None or not getattr(operator, "do_xcom_push", True):
         return
     # What is empty is pushed as well: Airflow reports an XCom that a link misses as an error in the task's log.
-    web = hook.settings.web_base if "settings" in hook.__dict__ else ""
-    pages = {WEB_KEY: web, COPIES_KEY: _console(folder)} if folder else {WEB_KEY: web}
+    pages = {}
+    if hook is not None:
+        pages[WEB_KEY] = hook.settings.web_base if "settings" in hook.__dict__ else ""
+    if folder:
+        pages[COPIES_KEY] = _console(folder)
     try:
         for key, page in pages.items():
             ti.xcom_push(key=key, value=page)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_iinked.arguments import check_choice, check_count, check_flag, check_given, check_id
+from airflow_provider_iinked.links import StoredCopiesLink, push_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -36,6 +37,7 @@ class IinkedVerifyCopiesOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("destination", "package_ids")
+    operator_extra_links = (StoredCopiesLink(),)
     ui_color = "#e3e3f4"
 
     def __init__(
@@ -79,6 +81,7 @@ class IinkedVerifyCopiesOperator(BaseOperator):
             recheck=check_choice(self.recheck, "recheck", RECHECKS),
             max_parallel=check_count(self.max_parallel, "max_parallel", least=1),
         )
+        push_links(context, self, None, found.destination)
         result = {
             "destination": found.destination,
             "counts": found.counts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ pytest.importorskip("psycopg2", reason="needs psycopg2-binary")
 if postgres_binaries() is None:
     pytest.skip("needs PostgreSQL's server (Debian: postgresql)", allow_module_level=True)
 
-WAITS = 200
+WAITS = int(os.environ.get("WAITS", "200"))
 PATIENCE = 1800  # on a quiet machine of two cores all are deferred within a minute
 
 DAG = """

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_iinked.get_provider_info import get_provider_info
 from airflow_provider_iinked.links import COPIES_KEY, WEB_KEY, IinkedSignLink, StoredCopiesLink, console_url
+from airflow_provider_iinked.operators.custody import IinkedVerifyCopiesOperator
 from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
@@ -33,6 +34,7 @@ def test_console_page_of_a_folder(folder, page):
         IinkedDownloadVideosOperator,
         IinkedDeleteVideosOperator,
         IinkedListPackagesOperator,
+        IinkedVerifyCopiesOperator,
     ],
 )
 def test_every_link_of_an_operator_is_registered(operator):
@@ -75,6 +77,14 @@ def test_a_store_of_amazon_gets_a_link(s3_keys):
 def test_a_store_with_an_endpoint_of_its_own_gets_none(s3_keys, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_MINIO", '{"conn_type": "aws", "extra": {"endpoint_url": "http://minio:9000"}}')
     assert push("s3://minio@bucket/p-1")[COPIES_KEY] == ""
+
+
+def test_a_task_that_never_spoke_to_the_platform_has_no_link_to_it(s3_keys):
+    from airflow_provider_iinked.links import push_links
+
+    ti = Pushed()
+    push_links({"ti": ti}, None, None, "s3://bucket/copies")
+    assert ti.xcoms == {COPIES_KEY: "https://console.aws.amazon.com/s3/buckets/bucket?prefix=copies/"}
 
 
 def test_no_connection_is_looked_up_for_a_link_alone(iinked_simulator):

@@ -255,7 +255,7 @@ class _Archive:
             url = video.url
             if url is None:
                 raise TransferError("the API gives no URL for it although it is archived")
-            mask_signed_url(url)
+            mask_signed_url(url, public=(self._order.package_id, video.meeting_video_id))
             running[pool.submit(fetch.run, url)] = (video, fetch)
             return
         fetch.abandon()

@@ -78,7 +78,7 @@ class Answer:
         modified = self.headers.get("last-modified", "")
         try:
             age = parsedate_to_datetime(self.headers.get("date", "")) - parsedate_to_datetime(modified)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
         return modified if age.total_seconds() >= 60 else None
 

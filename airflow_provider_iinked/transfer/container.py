@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 SNIFF_SIZE: Final = 64
+SUFFIXES: Final = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".ogv", ".flv", ".mpg")
+"""Every suffix that a recording can get."""
 _MP4_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"})
 
 

@@ -14,7 +14,7 @@ from airflow_provider_iinked.client.protocol import MAX_PATIENCE, backoff
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError
 from airflow_provider_iinked.storage.upload import Upload
 from airflow_provider_iinked.transfer.answer import Answer, Meaning, known_total, read_meaning
-from airflow_provider_iinked.transfer.container import container_suffix, looks_like_page
+from airflow_provider_iinked.transfer.container import SNIFF_SIZE, container_suffix, looks_like_page
 from airflow_provider_iinked.transfer.digest import Digest
 from airflow_provider_iinked.transfer.source import Source, SourceBrokenError
 
@@ -105,6 +105,13 @@ class Fetch:
                 self._attempt(url)
             except (SourceBrokenError, requests.RequestException, HTTPError, OSError) as error:
                 self._pause(str(error) if isinstance(error, SourceBrokenError) else type(error).__name__, None)
+            except (UrlEndedError, IinkedSignError):
+                raise
+            except Exception as error:
+                # A host may send what nobody has thought of; that must not end the transfers of other recordings.
+                raise TransferError(
+                    f"The recording cannot be fetched ({type(error).__name__}); nothing was published."
+                ) from None
             else:
                 if self._upload is not None and self.done == self.total:
                     media = self._check.finish() if self._check is not None else None
@@ -142,7 +149,7 @@ class Fetch:
             else:
                 self._check_kind(answer)
                 if meaning is Meaning.WHOLE:
-                    self._begin(answer)
+                    self._begin(response, answer)
                 self._read(response, answer)
         finally:
             response.close()
@@ -155,10 +162,14 @@ class Fetch:
         if looks_like_page(b"", answer.content_type):
             self._ask_fresh_url("its host answers with a page instead of a recording")
 
-    def _begin(self, answer: Answer) -> None:
+    def _begin(self, response: requests.Response, answer: Answer) -> None:
         self._start_over()
         self.total, problem = known_total(answer, self._expected_size)
         if problem:
+            if looks_like_page(response.raw.read(SNIFF_SIZE, decode_content=False), answer.content_type):
+                self._ask_fresh_url("its host answers with a page instead of a recording")
+            if answer.length == 0:
+                raise SourceBrokenError("its host answers without any bytes")
             raise TransferError(
                 f"The length of the recording is in doubt: {problem}; nothing was published. Where the API's size is "
                 "known to be inexact, set check_size=False."
@@ -184,6 +195,8 @@ class Fetch:
             self.done += len(data)
         if self.done < total:
             raise SourceBrokenError(f"it broke off after {self.done} of {total} bytes")
+        if not self.done:
+            raise SourceBrokenError("its host answers without any bytes")
 
     def _open_upload(self, start: bytes, answer: Answer) -> Upload:
         suffix = container_suffix(start)

@@ -79,10 +79,7 @@ class Source:
             if answer.status_code not in _REDIRECTS or not location:
                 return answer
             answer.close()
-            target = urljoin(url, location)
-            if url.startswith("https:") and not target.startswith("https:"):
-                raise TransferError("The recording's host redirects from https to another scheme; not followed.")
-            url = target
+            url = _follow(url, location)
         raise TransferError(f"The recording's host redirects more than {_MOST_REDIRECTS} times; not followed further.")
 
     def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
@@ -92,13 +89,15 @@ class Source:
                 prepared = requests.Request(
                     "GET", url, headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
                 ).prepare()
-                return self._session.send(
+                # A host may close a connection after any answer; what is asked for anew goes over a new one.
+                self._session.close()
+                # Not through the session: it reads the body of a redirect to its end, however long it is.
+                return self._session.get_adapter(url).send(
                     prepared,
                     stream=True,
-                    allow_redirects=False,
                     timeout=self._timeout,
                     proxies=get_environ_proxies(url),
-                    verify=self._session.verify,
+                    verify=self._session.verify or True,
                 )
         except (requests.RequestException, OSError, ValueError) as error:
             raise SourceBrokenError(
@@ -108,6 +107,18 @@ class Source:
     def close(self) -> None:
         """Close the sockets."""
         self._session.close()
+
+
+def _follow(url: str, location: str) -> str:
+    """Return where a redirect leads; never from https to anything else."""
+    try:
+        target = urljoin(url, location)
+        downgraded = urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https"
+    except ValueError:
+        raise TransferError("The recording's host redirects to what is no address; not followed.") from None
+    if downgraded:
+        raise TransferError("The recording's host redirects from https to another scheme; not followed.")
+    return target
 
 
 def check_recording_url(url: str) -> None:

@@ -23,7 +23,7 @@ from airflow_provider_iinked.custody.record import (
 )
 from airflow_provider_iinked.exceptions import IinkedSignError, ProofError, StorageError
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.store import Store, validator_of
+from airflow_provider_iinked.storage.store import SET_ASIDE, Store, validator_of
 from airflow_provider_iinked.transfer.fetch import Fetched
 
 log = logging.getLogger(__name__)
@@ -144,6 +144,6 @@ def set_aside(store: Store, url: str, reason: str) -> None:
     """
     if store.info(url) is None:
         return
-    target = f"{url}.set-aside-{pendulum.now('UTC').format('YYYYMMDDTHHmmss')}Z-{os.urandom(2).hex()}"
+    target = f"{url}{SET_ASIDE}{pendulum.now('UTC').format('YYYYMMDDTHHmmss')}Z-{os.urandom(2).hex()}"
     store.move(url, target)
     log.warning("Set aside %s as %s: %s.", url, target, reason)

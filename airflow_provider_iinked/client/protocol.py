@@ -35,6 +35,8 @@ MAX_PATIENCE: Final = 300.0
 """Seconds that a worker waits for Retry-After within one call."""
 
 _PASSING_STATUS: Final = frozenset({408, 425, 500, 502, 503, 504})
+# The API's codes are single words; a web framework's "Not Found" says that the path does not exist.
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def _classify(status: int, code: str | None) -> tuple[type[IinkedSignError], str
     if code and code.endswith("_not_found"):
         kind = PackageNotFoundError if code == "package_not_found" else NotFoundError
         return kind, "it does not exist in this data centre, or the key may not see it; check the id and the host"
-    if status in (404, 405) and not code:
+    if status in (404, 405) and not (code and _CODE.fullmatch(code)):
         return RouteNotFoundError, "that path does not exist there; check host and path of the connection"
     return RequestRefusedError, "the API refuses this request as it is"
 
@@ -227,7 +229,7 @@ def _clean(text: object, secret: str) -> str:
         return ""
     if secret:
         text = text.replace(secret, "***")
-    text = re.sub(r"(://[^\s?]*)\?\S*", r"\1?***", text)
+    text = re.sub(r"(/[^\s?]*)\?\S*", r"\1?***", text)
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
 
 

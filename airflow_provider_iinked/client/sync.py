@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.client import protocol
@@ -86,7 +86,7 @@ class SyncClient:
                 proxies=self.session.proxies,
                 verify=self.session.verify,
             )
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise transport_error(request, self.settings.api_base, error) from None
         response = protocol.Response(
             answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
@@ -188,7 +188,8 @@ def _never_sent(error: BaseException) -> bool:
     if isinstance(error, requests.ConnectTimeout):
         return True
     if not isinstance(error, RequestsConnectionError):
-        return isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader))
+        # Not InvalidHeader: requests raises it for an answer whose own headers contradict each other, too.
+        return isinstance(error, requests.exceptions.InvalidURL)
     inner: Any = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
     return isinstance(reason, (NewConnectionError, NameResolutionError))

@@ -214,10 +214,11 @@ def listing_problems(record: Mapping[str, Any], video: Video) -> list[str]:
     then = record.get("video")
     if not isinstance(then, Mapping):
         return ["the record does not say what the recording was"]
+    now = video.public_fields()
     return [
-        f"the recording's {name} is now {_short(video.fields.get(name))}, when copied it was {_short(then.get(name))}"
+        f"the recording's {name} is now {_short(now.get(name))}, when copied it was {_short(then.get(name))}"
         for name in ("size", "timeCreated", "duration", "meetingId")
-        if not _same(then.get(name), video.fields.get(name))
+        if not _same(then.get(name), now.get(name))
     ]
 
 

@@ -17,6 +17,7 @@ from airflow_provider_iinked.storage.destination import check_destination, join
 RECHECKS: Final = ("sha256", "metadata")
 DEFAULT_STATES: Final = (VideoState.ARCHIVED.value,)
 _DELETABLE: Final = tuple(state.value for state in VideoState if state is not VideoState.DELETED)
+_MOST_LEVELS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def read_copies(value: object) -> dict[str, StoredVideo]:
     return copies
 
 
-def _flatten(value: object) -> Iterator[object]:
+def _flatten(value: object, levels: int = _MOST_LEVELS) -> Iterator[object]:
     if isinstance(value, (str, bytes)):
         raise InvalidArgumentError(
             "verified_copies is text; pass `task.output` of the download itself, not a template. Nothing was sent."
@@ -157,8 +158,10 @@ def _flatten(value: object) -> Iterator[object]:
     if isinstance(value, Mapping):
         yield value
     elif isinstance(value, Sequence):
+        if not levels:
+            raise InvalidArgumentError(f"verified_copies holds lists more than {_MOST_LEVELS} deep. Nothing was sent.")
         for item in value:
-            yield from _flatten(item)
+            yield from _flatten(item, levels - 1)
     else:
         raise InvalidArgumentError(
             f"verified_copies is empty-handed or no list of records, but {type(value).__name__}. Nothing was sent."

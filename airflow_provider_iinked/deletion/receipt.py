@@ -9,6 +9,7 @@ from typing import Any, Final
 import pendulum
 
 from airflow_provider_iinked import __version__
+from airflow_provider_iinked.archive.publication import set_aside
 from airflow_provider_iinked.custody.record import FORMAT, TaskStamp, folder_of, receipt_uri
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage.destination import join
@@ -60,8 +61,10 @@ class ReceiptBook:
             "deleted_at": None,
             "answer": None,
         }
-        earlier = store.read_json(url)[1]
-        if isinstance(earlier, dict) and earlier.get("status") == DELETED:
+        exists, earlier = store.read_json(url)
+        if exists and not self._is_own(earlier, video.meeting_video_id):
+            set_aside(store, url, "it is not the receipt of this recording")
+        elif exists and earlier.get("status") == DELETED:
             receipt["previous"] = earlier
         store.write_json(url, receipt, overwrite=True, durable=True)
         return receipt
@@ -86,20 +89,28 @@ class ReceiptBook:
         }
         store.write_json(url, done, overwrite=True, durable=True)
 
-    def complete_left_over(self, store: Store, url: str) -> bool:
+    def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> bool:
         """
         Complete the receipt of a recording that is gone, where an earlier run got no further than the request.
 
         :param store: the storage.
         :param url: the receipt.
+        :param meeting_video_id: the recording that is gone.
         :return: whether there was one to complete.
         :raises StorageError: when it cannot be read or written.
         """
         receipt = store.read_json(url)[1]
-        if not isinstance(receipt, dict) or receipt.get("status") != REQUESTED:
+        if not self._is_own(receipt, meeting_video_id) or receipt.get("status") != REQUESTED:
             return False
         self.complete(store, url, receipt, None)
         return True
+
+    def _is_own(self, receipt: Any, meeting_video_id: str) -> bool:
+        """Tell whether a receipt speaks of this recording in this data centre; two may share a folder."""
+        if not isinstance(receipt, dict) or receipt.get("api_base") != self.api_base:
+            return False
+        named = (str(receipt.get("package_id")), str(receipt.get("meeting_video_id")))
+        return tuple(map(str.casefold, named)) == (self.package_id.casefold(), meeting_video_id.casefold())
 
 
 def receipt_place(copy_uri: str | None, receipt_destination: str | None, package_id: str, video_id: str) -> str | None:

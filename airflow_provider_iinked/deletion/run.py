@@ -158,8 +158,11 @@ class _Deletion:
         return self._stores[root]
 
     def _receipt(self, video_id: str) -> str | None:
+        """Name the place of a receipt; beside a copy it has the name that the copy has."""
         copy = self._order.copy_of(video_id)
-        return receipt_place(copy.uri if copy else None, self._order.receipt_destination, self._package_id, video_id)
+        if copy is not None:
+            return receipt_place(copy.uri, None, self._package_id, copy.meeting_video_id)
+        return receipt_place(None, self._order.receipt_destination, self._package_id, video_id)
 
     def _receipt_folders(self) -> set[str]:
         if self._order.preview:
@@ -181,7 +184,7 @@ class _Deletion:
             place = self._receipt(video_id)
             if place is not None:
                 with self._noting_id(video_id):
-                    if self._book.complete_left_over(self._store(place), place):
+                    if self._book.complete_left_over(self._store(place), place, video_id):
                         log.info("Video %s: completed the receipt of an earlier run: %s", video_id, place)
 
     # --- one recording ------------------------------------------------------------------------------------------
@@ -190,8 +193,8 @@ class _Deletion:
         """Prove and ask, until the recording is gone or patience ends."""
         attempt, waited = 1, 0.0
         while True:
-            proof = self._check(video)
-            if proof is None and self._listed(video) is None:
+            proof = self._prove(video)
+            if not self._check_listed(video, proof):
                 log.info("Video %s was deleted by someone else meanwhile.", video.meeting_video_id)
                 self._done(video, None)
                 return
@@ -221,18 +224,17 @@ class _Deletion:
             raise _TaskEnds(error)
         raise error
 
-    def _check(self, video: Video) -> Proof | None:
-        """See that all that a deletion rests on holds at this moment; None without a copy, or when it is gone."""
+    def _prove(self, video: Video) -> Proof | None:
+        """Prove the copy that a deletion rests on; None for a deletion without copies."""
         copy = self._order.copy_of(video.meeting_video_id)
-        proof = None
         if copy is not None:
-            proof = prove(self._store(copy.uri), copy, api_base=self._hook.api_base, recheck=self._order.recheck)
-        elif self._order.copies is not None:
+            return prove(self._store(copy.uri), copy, api_base=self._hook.api_base, recheck=self._order.recheck)
+        if self._order.copies is not None:
             raise ProofError("kept on the platform: there is no verified copy of it")
-        return proof if self._check_listed(video, proof) else None
+        return None
 
     def _check_listed(self, video: Video, proof: Proof | None) -> bool:
-        """See that the recording as listed now may be deleted; False when it is gone."""
+        """See that the recording as listed now may be deleted, and is what was copied; False when it is gone."""
         now = self._listed(video)
         if now is None:
             return False
@@ -319,7 +321,7 @@ class _Deletion:
         if place is None:
             return
         if receipt is None:
-            self._book.complete_left_over(self._store(place), place)
+            self._book.complete_left_over(self._store(place), place, video.meeting_video_id)
         else:
             self._book.complete(self._store(place), place, receipt, told.public_fields() if told else None)
 
@@ -357,7 +359,8 @@ class _Deletion:
         sound = {}
         for video in plan.to_delete:
             with self._noting(video):
-                self._check(video)
+                if not self._check_listed(video, self._prove(video)):
+                    continue
                 sound[video.meeting_video_id] = dict(video.fields)
                 log.info("Preview: video %s would be deleted.", video.meeting_video_id)
         if self._failures:

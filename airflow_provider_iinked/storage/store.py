@@ -19,6 +19,9 @@ from airflow_provider_iinked.storage.litter import ADHOC as ADHOC
 from airflow_provider_iinked.storage.litter import TEMPORARY, sweep
 
 READ_SIZE: Final = 4 << 20
+_LONGEST_NAME: Final = 255
+SET_ASIDE: Final = ".set-aside-"
+"""What stands in the name of an object that could not be relied on."""
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +145,8 @@ class Store:
         :return: False when it exists and may not be replaced.
         :raises StorageError: when it cannot be written.
         """
-        data = json.dumps(value, indent=2).encode() + b"\n"
         with self._speaking_of("write", url):
+            data = json.dumps(value, indent=2).encode() + b"\n"
             if self.is_local:
                 path = self.path(url)
                 return local.write_whole(path, data, self.temporary(path), overwrite=overwrite, durable=durable)
@@ -241,7 +244,9 @@ class Store:
         :param path: the final name, or the stem of it.
         :return: a name that nobody else uses.
         """
-        return f"{path}.{self.token}-{os.urandom(4).hex()}{TEMPORARY}"
+        folder, slash, name = path.rpartition("/")
+        mark = f".{self.token}-{os.urandom(4).hex()}{TEMPORARY}"
+        return f"{folder}{slash}{name[: _LONGEST_NAME - len(mark)]}{mark}"
 
     def remove_litter(self, folder: str) -> None:
         """

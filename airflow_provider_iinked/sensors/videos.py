@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -158,13 +158,14 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         """
         from airflow_provider_iinked.triggers.outcome import read_event
 
-        label_map_index(context, self._criteria().package_id)
+        criteria = self._criteria()
+        label_map_index(context, criteria.package_id)
         outcome = read_event(event)
         if outcome.timed_out:
             self._fail(AirflowSensorTimeout(outcome.message))
         if outcome.error is not None:
             self._fail(outcome.error)
-        if outcome.answer is None or outcome.answer.get("packageId") != self.package_id:
+        if outcome.answer is None or not _answers(outcome.answer, criteria):
             self._fail(UnexpectedAnswerError("The trigger's event does not say that the wait is over; not taken so."))
         return self._over(context, outcome.answer).xcom_value
 
@@ -184,10 +185,11 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
 
     def _look(self, context: Context, criteria: Criteria) -> Readiness | None:
         """List the recordings and judge them; None after an error that is tolerated."""
-        from airflow_provider_iinked.client.protocol import backoff
+        from airflow_provider_iinked.client.protocol import MAX_PATIENCE, backoff
         from airflow_provider_iinked.readiness import judge
 
-        spend_in_place = self.reschedule and not self.deferrable and _state_store(context) is None
+        spend_in_place = self.reschedule and not self.deferrable and self._state_store(context) is None
+        patience = min(MAX_PATIENCE, self.timeout)
         while True:
             try:
                 videos = self._list(criteria.package_id)
@@ -200,10 +202,13 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
                     self._hold(error)
                     return None
                 self._count_error(context, error)
-                if error.retry_after is not None or not spend_in_place:
+                pause = backoff(self._errors) if error.retry_after is None else error.retry_after
+                if not spend_in_place or (error.retry_after is not None and pause > patience):
                     self._hold(error)
                     return None
-                time.sleep(backoff(self._errors))
+                self.log.warning("%s Trying again in %.1f s.", error, pause)
+                patience -= pause
+                time.sleep(pause)
             else:
                 self._remember_errors(context, 0)
                 return readiness
@@ -240,7 +245,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
 
     def _count_error(self, context: Context, error: IinkedSignError) -> None:
         """Count an error that may get better; raise it when the budget is spent."""
-        store = _state_store(context) if self.reschedule else None
+        store = self._state_store(context)
         before = int(store.get(_ERRORS_KEY) or 0) if store is not None else self._errors
         self._remember_errors(context, before + 1)
         if before + 1 <= self.max_consecutive_errors:
@@ -251,8 +256,12 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         self._skip_if_soft(error)
         raise error
 
+    def _state_store(self, context: Context) -> Any:
+        """Return what survives between the pokes of reschedule mode, from Airflow 3.3 on."""
+        return context.get("task_state_store") if context and self.reschedule and not self.deferrable else None
+
     def _remember_errors(self, context: Context, count: int) -> None:
-        store = _state_store(context) if self.reschedule else None
+        store = self._state_store(context)
         if store is not None and count != self._errors:
             store.set(_ERRORS_KEY, count)
         elif store is not None and count == 0 and store.get(_ERRORS_KEY):
@@ -309,6 +318,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
                 end_time=end_time,
                 max_consecutive_errors=self.max_consecutive_errors,
                 consecutive_errors=self._errors,
+                not_before=time.time() + hold if (hold := self._hold_until - time.monotonic()) > 0 else 0.0,
             ),
             method_name="execute_complete",
             # The trigger's own deadline decides; this one is for a trigger that is lost.
@@ -323,6 +333,8 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         return float(interval if hold <= interval else max(interval, min(hold, self.timeout - run_duration())))
 
 
-def _state_store(context: Context) -> Any:
-    """Return what survives between the pokes of reschedule mode, from Airflow 3.3 on."""
-    return context.get("task_state_store") if context else None
+def _answers(answer: Mapping[str, Any], criteria: Criteria) -> bool:
+    """Tell whether an answer is about this package and no other recordings than the selected ones."""
+    ids = {video["meetingVideoId"].casefold() for video in answer["videos"]}
+    selected = None if criteria.meeting_video_ids is None else {one.casefold() for one in criteria.meeting_video_ids}
+    return answer["packageId"] == criteria.package_id and (selected is None or ids <= selected)

@@ -57,12 +57,14 @@ class Access:
         :raises IinkedSignError: as :meth:`open`.
         """
         refused = self._lease.client.settings.auth_header if self._lease is not None else None
-        settings = await read_connection(self.conn_id, not_before=refused_at)
+        settings = await read_connection(self.conn_id, not_before=refused_at, refused=refused)
         if settings.auth_header == refused:
             return False
         lease = await aio.lease(settings)
-        await self.close()
-        self._lease = lease
+        # Taken before the other is given back: whoever is cancelled meanwhile gives this one back by close().
+        former, self._lease = self._lease, lease
+        if former is not None:
+            await former.release()
         return True
 
     async def close(self) -> None:
@@ -82,6 +84,12 @@ class _Reading:
         self.task: asyncio.Task[ApiSettings] | None = loop.create_task(_read(conn_id))
         self.task.add_done_callback(self._done)
 
+    def serves(self, not_before: float, refused: tuple[str, str] | None) -> bool:
+        """Tell whether it is recent enough, or knows another credential than the one that was refused."""
+        if self.settings is None:
+            return self.task is not None and self.begun >= not_before
+        return self.begun >= not_before or (refused is not None and self.settings.auth_header != refused)
+
     def _done(self, task: asyncio.Task[ApiSettings]) -> None:
         self.task = None
         # Asking for the exception keeps asyncio from complaining about one that nobody waited for.
@@ -92,12 +100,13 @@ class _Reading:
 _readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Reading]] = WeakKeyDictionary()
 
 
-async def read_connection(conn_id: str, *, not_before: float) -> ApiSettings:
+async def read_connection(conn_id: str, *, not_before: float, refused: tuple[str, str] | None = None) -> ApiSettings:
     """
     Read an Airflow connection. A thousand triggers that ask together cause one reading.
 
     :param conn_id: the connection.
     :param not_before: the event loop's time before which a reading is too old.
+    :param refused: a credential that was refused: a reading that gave another one is never too old.
     :return: its settings.
     :raises ConnectionSettingsError: when the connection cannot be used.
     :raises ServiceUnavailableError: when it could not be read; a retry may help.
@@ -105,7 +114,7 @@ async def read_connection(conn_id: str, *, not_before: float) -> ApiSettings:
     loop = asyncio.get_running_loop()
     readings = _readings.setdefault(loop, {})
     reading = readings.get(conn_id)
-    if reading is None or reading.begun < not_before or (reading.task is None and reading.settings is None):
+    if reading is None or not reading.serves(not_before, refused):
         reading = readings[conn_id] = _Reading(conn_id, loop)
     if reading.settings is not None:
         return reading.settings

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.exceptions import IinkedSignError, UnexpectedAnswerError
+from airflow_provider_iinked.models import parse_video
+from airflow_provider_iinked.readiness import ready_answer
 
 READY: Final = "ready"
 TIMEOUT: Final = "timeout"
@@ -69,22 +71,34 @@ def read_event(event: object) -> Outcome:
     :return: the outcome; an error for anything that is not understood.
     """
     status = event.get("status") if isinstance(event, Mapping) else None
-    if isinstance(event, Mapping) and status == READY and _is_answer(event.get("answer")):
-        return Outcome(answer=dict(event["answer"]))
+    if isinstance(event, Mapping) and status == READY and (answer := _read_answer(event.get("answer"))) is not None:
+        return Outcome(answer=answer)
     if isinstance(event, Mapping) and status == TIMEOUT:
         return Outcome(timed_out=True, message=str(event.get("message")))
     if isinstance(event, Mapping) and status == ERROR:
-        return Outcome(error=_rebuild(event.get("type"), str(event.get("message"))))
+        return Outcome(error=_rebuild(event))
     return Outcome(error=UnexpectedAnswerError("The trigger came back without an outcome; the wait is not over."))
 
 
-def _is_answer(answer: object) -> bool:
-    if not isinstance(answer, Mapping) or not isinstance(answer.get("videos"), list):
-        return False
-    return all(isinstance(v, Mapping) and isinstance(v.get("meetingVideoId"), str) for v in answer["videos"])
+def _read_answer(answer: object) -> dict[str, Any] | None:
+    """Return the XCom anew from what is understood of an answer; None where it is not one of archived recordings."""
+    package_id, listed = (
+        (answer.get("packageId"), answer.get("videos")) if isinstance(answer, Mapping) else (None, None)
+    )
+    if not isinstance(package_id, str) or not isinstance(listed, list):
+        return None
+    try:
+        videos = [parse_video(fields) for fields in listed]
+    except UnexpectedAnswerError:
+        return None
+    return ready_answer(package_id, videos) if all(video.is_archived for video in videos) else None
 
 
-def _rebuild(name: object, message: str) -> IinkedSignError:
+def _rebuild(event: Mapping[str, Any]) -> IinkedSignError:
+    name, message, wait = event.get("type"), str(event.get("message")), event.get("retry_after")
     kind = getattr(exceptions, name, None) if isinstance(name, str) else None
     known = isinstance(kind, type) and issubclass(kind, IinkedSignError)
-    return kind(message) if known and kind is not None else UnexpectedAnswerError(message)
+    error = kind(message) if known and kind is not None else UnexpectedAnswerError(message)
+    if isinstance(wait, (int, float)) and not isinstance(wait, bool):
+        error.retry_after = float(wait)
+    return error

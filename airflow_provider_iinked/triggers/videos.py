@@ -63,6 +63,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
     :param end_time: epoch seconds after which the wait ends; a move to another triggerer does not change it.
     :param max_consecutive_errors: how many errors in a row are tolerated.
     :param consecutive_errors: how many there were before it started.
+    :param not_before: epoch seconds until which the service asked, before it started, to be left alone; 0 for none.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         end_time: float,
         max_consecutive_errors: int,
         consecutive_errors: int = 0,
+        not_before: float = 0.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.iinked_sign_conn_id = iinked_sign_conn_id
@@ -90,6 +92,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         self.end_time = end_time
         self.max_consecutive_errors = max_consecutive_errors
         self.consecutive_errors = consecutive_errors
+        self.not_before = not_before
         self._access: Access | None = None
         self._seat: tuple[AsyncClient, Seat, URL] | None = None
 
@@ -113,6 +116,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
                 "end_time": self.end_time,
                 "max_consecutive_errors": self.max_consecutive_errors,
                 "consecutive_errors": self.consecutive_errors,
+                "not_before": self.not_before,
             },
         )
 
@@ -190,7 +194,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
 
     async def _look(self, watch: Watch) -> Sequence[Video] | None:
         """Ask at the next point in time; return the archived recordings when the wait is over."""
-        renewed = False
+        renewals = 0
         while True:
             client = await self._open_client()
             response = await self._poll(client, watch)
@@ -199,9 +203,10 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
             try:
                 return self._take(watch.examine(response, secret=client.settings.secret, now=time.time()), watch)
             except AuthenticationError:
-                if renewed or self._access is None or not await self._access.renew(client.loop.time()):
+                # Twice at most: the key that another wait has read meanwhile may have been rotated in its turn.
+                if renewals == 2 or self._access is None or not await self._access.renew(client.loop.time()):
                     raise
-                renewed = True
+                renewals += 1
                 self.log.info("The key was refused; the connection holds another one now.")
 
     async def _open_client(self) -> AsyncClient:
@@ -222,6 +227,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
 
     async def _poll(self, client: AsyncClient, watch: Watch) -> protocol.Response | None:
         if self._seat is None or self._seat[0] is not client:
+            client.gate.hold(client.loop.time() + self.not_before - time.time())
             self._seat = (client, client.gate.join(self.poll_interval), client.prepare(watch.request))
         deadline = client.loop.time() + max(0.0, self.end_time - time.time())
         response = await client.poll(watch.request, self._seat[2], self._seat[1], deadline)

@@ -82,6 +82,10 @@ SCHEDULES = {
     "told to come back after the deadline": Schedule(
         [listed(a="queued"), status(429, "too_many", **{"Retry-After": "60"})], FOR_GOOD, None, {"timeout": 2}
     ),
+    "busy, told to come back, beyond the budget": Schedule([status(503, **{"Retry-After": "1"})], RETRIED),
+    "busy, told to come back, within the budget": Schedule(
+        [status(503, **{"Retry-After": "1"}), listed(a="archived")], GOOD, ["a"]
+    ),
     "key refused": Schedule([status(401, "not_authorized")], FOR_GOOD),
     "key refused later": Schedule([listed(a="queued"), status(403, "not_authorized")], FOR_GOOD),
     "package not found": Schedule([status(404, "package_not_found")], FOR_GOOD),

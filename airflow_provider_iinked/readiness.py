@@ -101,7 +101,7 @@ def judge(videos: Sequence[Video], criteria: Criteria) -> Readiness:
             "done. Ask iinked Sign about it, or set on_failed='wait' or 'ignore'."
         )
     ended = {VideoState.ARCHIVED, VideoState.DELETED, *([VideoState.FAILED] if criteria.on_failed == "ignore" else [])}
-    waiting += [f"{v.meeting_video_id} ({v.state or 'no state'})" for v in selected if v.state not in ended]
+    waiting += [f"{v.meeting_video_id} ({_state(v)})" for v in selected if v.state not in ended]
     short = criteria.min_videos - len(archived) - len(done)
     if criteria.meeting_video_ids is None and short > 0:
         waiting.append(f"{short} more of at least {criteria.min_videos} recordings")
@@ -136,7 +136,7 @@ def retention_warnings(videos: Sequence[Video], now: DateTime) -> list[str]:
         ends = video.time_retention if not video.is_deleted else None
         if ends is not None and ends < now.add(days=RETENTION_WARNING_DAYS):
             lines.append(
-                f"The platform's retention of video {video.meeting_video_id} ({video.state}) ends at "
+                f"The platform's retention of video {video.meeting_video_id} ({_state(video)}) ends at "
                 f"{ends.isoformat()}, less than {RETENTION_WARNING_DAYS} days away."
             )
     return lines
@@ -151,6 +151,12 @@ def ready_answer(package_id: str, archived: Sequence[Video]) -> dict[str, Any]:
     :return: ``packageId`` and ``videos``.
     """
     return {"packageId": package_id, "videos": [video.public_fields() for video in archived]}
+
+
+def _state(video: Video) -> str:
+    """Show a state, however odd, on one short line."""
+    text = video.state[:40] or "no state"
+    return text if text.isprintable() else ascii(text)
 
 
 def _ids(videos: Sequence[Video]) -> str:

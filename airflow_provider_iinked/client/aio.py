@@ -40,6 +40,8 @@ MAX_SOCKETS: Final = 64
 MAX_BODY: Final = 16 << 20
 """Bytes. Parsing stops the event loop, so a longer answer is refused unread."""
 _GRACE: Final = 30.0
+_MOST_READS: Final = 10
+_LONGEST_LINE: Final = 65_536
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +73,13 @@ class AsyncClient:
                 "Accept": "application/json",
                 settings.auth_header[0]: settings.auth_header[1],
             },
-            # One clock for the whole call: lists are short, and each further clock costs a timer at every poll.
-            timeout=aiohttp.ClientTimeout(total=settings.timeout),
+            # As on a worker: so long for connecting and for each read; the sum only ends what drips for ever.
+            timeout=aiohttp.ClientTimeout(
+                total=_MOST_READS * settings.timeout, sock_connect=settings.timeout, sock_read=settings.timeout
+            ),
+            # As http.client takes; a proxy's policies can be longer than aiohttp's 8 KiB.
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
         )
 
     def prepare(self, request: protocol.Request) -> URL:
@@ -171,7 +178,7 @@ class AsyncClient:
         return response
 
     async def _exchange(self, request: protocol.Request, url: URL, latest: float | None) -> protocol.Response:
-        near = latest is not None and latest - self.loop.time() < self.settings.timeout
+        near = latest is not None and latest - self.loop.time() < _MOST_READS * self.settings.timeout
         try:
             if not near:
                 return await self._request(request, url)
@@ -189,7 +196,8 @@ class AsyncClient:
 
     @staticmethod
     async def _read(request: protocol.Request, answer: aiohttp.ClientResponse) -> bytes:
-        if answer.content_length is not None and answer.content_length <= MAX_BODY:
+        packed = "Content-Encoding" in answer.headers
+        if not packed and answer.content_length is not None and answer.content_length <= MAX_BODY:
             return await answer.read()
         pieces, size = [], 0
         async for piece in answer.content.iter_any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -39,6 +40,7 @@ class Memory:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.told: set[bytes] = set()
+        self._listed: set[bytes] = set()
         self._fresh: dict[bytes, float] = {}
         self._saved: set[bytes] | None = None
 
@@ -57,6 +59,7 @@ class Memory:
             found |= told.unpack(await self._store.aget(f"{STATE_KEY}_{number}"))
         self._saved = set(found)
         self.told |= found
+        self._listed = set(found)
 
     def add(self, digests: set[bytes]) -> None:
         """
@@ -64,17 +67,18 @@ class Memory:
 
         :param digests: marks of the recordings.
         """
-        now = time.monotonic()
         self.told |= digests
-        self._fresh.update(dict.fromkeys(digests, now))
+        if self._store is not None:
+            self._fresh.update(dict.fromkeys(digests, time.monotonic()))
 
     def prune(self, listed: set[bytes]) -> None:
         """
-        Forget what is not listed as archived any more.
+        Forget what was not listed as archived two rounds running: pages that shift can hide a package from one.
 
-        :param listed: marks of the recordings that are.
+        :param listed: marks of the recordings that are listed now.
         """
-        self.told &= listed
+        self.told &= listed | self._listed
+        self._listed = listed
 
     async def save(self) -> None:
         """Write down what was told a while ago; trouble is logged, and the next call tries again."""
@@ -109,7 +113,6 @@ class Follower:
         self._filters = filters
         self._interval = max(interval, _SHORTEST_PAUSE)
         self._memory = memory
-        self._listed: set[bytes] = set()
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """
@@ -136,7 +139,7 @@ class Follower:
 
     async def _round(self, begun: float) -> AsyncIterator[dict[str, Any]]:
         packages = await self._packages()
-        self._listed = set()
+        listed: set[bytes] = set()
         whole = True
         for number, package_id in enumerate(packages):
             await self._rest(begun + number * self._interval / len(packages))
@@ -149,13 +152,13 @@ class Follower:
                 log.warning("%s It is left out of this round.", error)
                 whole = False
                 continue
-            self._listed |= archived.keys()
+            listed |= archived.keys()
             if fresh := {digest: video for digest, video in archived.items() if digest not in self._memory.told}:
                 yield {"package_id": package_id, "meeting_video_ids": list(fresh.values())}
                 # Only now: who consumes the events has taken this one.
                 self._memory.add(set(fresh))
         if whole:
-            self._memory.prune(self._listed)
+            self._memory.prune(listed)
 
     async def _packages(self) -> list[str]:
         pages, found = PackagePages(), []
@@ -175,7 +178,10 @@ class Follower:
         }
 
     async def _recover(self, error: Exception, failures: int) -> None:
-        """Wait, longer each time up to the interval, and read the connection anew."""
+        """Wait, longer each time up to the interval, and read the connection anew; at once when its key was refused."""
+        if isinstance(error, AuthenticationError) and failures == 1 and await self._has_another_key():
+            log.info("The key was refused; the connection holds another one now.")
+            return
         text = str(error) if isinstance(error, IinkedSignError) else type(error).__name__
         pause = min(self._interval, max(_SHORTEST_PAUSE, 2 * protocol.backoff(failures)))
         if isinstance(error, IinkedSignPermanentError):
@@ -185,6 +191,11 @@ class Follower:
         log.warning("%s Nothing is lost: the round starts again in %.0f s.", text, pause)
         await self.access.close()
         await self._rest(time.monotonic() + pause)
+
+    async def _has_another_key(self) -> bool:
+        with contextlib.suppress(IinkedSignError):
+            return await self.access.renew(asyncio.get_running_loop().time())
+        return False
 
     async def _rest(self, until: float) -> None:
         """Sleep, and write down meanwhile what has become ripe."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from raw_server import Asked, http, listing, raw_server
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
@@ -149,6 +150,37 @@ def test_a_rotated_key_goes_on(iinked_simulator: IinkedSimulator, connect: Calla
         return await running
 
     assert ids(asyncio.run(run())) == ["a"]
+
+
+def test_a_key_rotated_between_two_rounds_goes_on_at_once(
+    iinked_simulator: IinkedSimulator, connect: Callable[..., None]
+) -> None:
+    package = iinked_simulator.add_package(videos=["a"])
+
+    async def run() -> list[dict[str, Any]]:
+        running = asyncio.create_task(collect(follower(), 3.5))
+        await asyncio.sleep(1.5)
+        iinked_simulator.rotate_api_key()
+        connect()
+        iinked_simulator.add_video(package, "b")
+        return await running
+
+    assert ids(asyncio.run(run())) == ["a", "b"]
+
+
+def test_a_package_that_pages_hide_for_a_round_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = itertools.count(1)
+
+    def answer(number: int, asked: Asked) -> list[bytes]:
+        if asked.path.endswith("/videos"):
+            return [http(listing("p", a="archived"))]
+        hidden = next(rounds) == 2
+        return [http({"items": [] if hidden else [{"packageId": "p"}], "total": 1, "take": 100, "skip": 0})]
+
+    with raw_server(answer) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_IINKED_SIGN_DEFAULT", server.connection())
+        assert ids(asyncio.run(collect(follower(), 4.5))) == ["a"]
+    assert next(rounds) > 4
 
 
 def test_its_requests_are_spread_over_the_interval(iinked_simulator: IinkedSimulator) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_iinked.arguments import check_conn_id, check_count, check_filter, check_flag
+from airflow_provider_iinked.arguments import NOT_GIVEN, check_conn_id, check_count, check_filter, check_flag
 from airflow_provider_iinked.links import IinkedSignLink, push_links
 from airflow_provider_iinked.operators.videos import DEFAULT_CONN_ID
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+_FILTERS: Final = ("member_id", "team_id", "folder_id", "search", "types", "states", "sort_by")
 
 
 class IinkedListPackagesOperator(BaseOperator):
@@ -39,32 +41,23 @@ class IinkedListPackagesOperator(BaseOperator):
     :return: package ids.
     """
 
-    template_fields: Sequence[str] = (
-        "member_id",
-        "team_id",
-        "folder_id",
-        "search",
-        "types",
-        "states",
-        "sort_by",
-        "iinked_sign_conn_id",
-    )
+    template_fields: Sequence[str] = (*_FILTERS, "iinked_sign_conn_id")
     operator_extra_links = (IinkedSignLink(),)
     ui_color = "#e6e9f5"
 
     def __init__(
         self,
         *,
-        member_id: str | None = None,
-        team_id: str | None = None,
-        folder_id: str | None = None,
+        member_id: str = NOT_GIVEN,
+        team_id: str = NOT_GIVEN,
+        folder_id: str = NOT_GIVEN,
         all_members: bool | None = None,
-        search: str | None = None,
-        types: Sequence[str] | None = None,
-        states: Sequence[str] | None = None,
+        search: str = NOT_GIVEN,
+        types: Sequence[str] = NOT_GIVEN,
+        states: Sequence[str] = NOT_GIVEN,
         is_executed: bool | None = None,
         days: int | None = None,
-        sort_by: str | None = None,
+        sort_by: str = NOT_GIVEN,
         with_archived_videos: bool = False,
         limit: int = 1000,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
@@ -76,13 +69,17 @@ class IinkedListPackagesOperator(BaseOperator):
         self.member_id = member_id
         self.team_id = team_id
         self.folder_id = folder_id
-        self.all_members = all_members
         self.search = search
         self.types = types
         self.states = states
+        self.sort_by = sort_by
+        # A filter that a template, an XCom or a mapping turned into None must not fall back to "no filter".
+        self._given = tuple(name for name in _FILTERS if getattr(self, name) is not NOT_GIVEN)
+        for name in set(_FILTERS) - set(self._given):
+            setattr(self, name, None)
+        self.all_members = all_members
         self.is_executed = is_executed
         self.days = days
-        self.sort_by = sort_by
         self.with_archived_videos = with_archived_videos
         self.limit = limit
         self.iinked_sign_conn_id = iinked_sign_conn_id
@@ -117,18 +114,7 @@ class IinkedListPackagesOperator(BaseOperator):
         return found
 
     def _filters(self) -> dict[str, Any]:
-        given = {
-            "member_id": self.member_id,
-            "team_id": self.team_id,
-            "folder_id": self.folder_id,
-            "search": self.search,
-            "types": self.types,
-            "states": self.states,
-            "sort_by": self.sort_by,
-        }
-        filters: dict[str, Any] = {
-            name: check_filter(value, name) for name, value in given.items() if value is not None
-        }
+        filters: dict[str, Any] = {name: check_filter(getattr(self, name), name) for name in self._given}
         for name, flag in (("all_members", self.all_members), ("is_executed", self.is_executed)):
             if flag is not None:
                 filters[name] = check_flag(flag, name)

@@ -144,7 +144,7 @@ def test_an_empty_handed_connection_id_is_named(server, build, bad):
 
 
 @pytest.mark.parametrize("name", ["member_id", "team_id", "folder_id", "search", "types", "states", "sort_by"])
-@pytest.mark.parametrize("bad", ["", " ", "None", "null"])
+@pytest.mark.parametrize("bad", [None, "", " ", "None", "null"])
 def test_an_empty_handed_filter_reaches_no_server_and_is_named(server, name, bad):
     def build(**arguments):
         return IinkedListPackagesOperator(task_id="packages", **arguments)

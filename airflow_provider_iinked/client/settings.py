@@ -149,6 +149,7 @@ def _split(text: str) -> SplitResult:
         not valid
         or not text.isprintable()  # urlsplit would silently drop line breaks and tabs
         or parts.scheme not in ("http", "https")
+        or not all(0 < len(label) < 64 for label in (parts.hostname or "").removesuffix(".").split("."))
         or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "")
         or not re.fullmatch(r"[A-Za-z0-9._~/-]*", parts.path)
         or parts.username is not None

@@ -6,9 +6,11 @@ import argparse
 import getpass
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
+from airflow_provider_iinked.arguments import check_count, check_id
 from airflow_provider_iinked.custody.tombstone import copies_of, erase_copy
 from airflow_provider_iinked.custody.verify import RECHECKS, Verification, verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError
@@ -26,12 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: 0 when all is well, 1 on any difference or failure, 2 when nothing was done for want of a word.
     """
     given = _parser().parse_args(arguments)
-    logging.getLogger("airflow_provider_iinked").setLevel(logging.CRITICAL)  # the table says it all
+    logger = logging.getLogger("airflow_provider_iinked")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # the table says it all
     try:
         return int(given.run(given))
     except IinkedSignError as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        logger.setLevel(level)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,9 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(given: argparse.Namespace) -> int:
-    found = verify_copies(
-        given.destination, package_ids=given.package, recheck=given.recheck, max_parallel=given.max_parallel
-    )
+    packages = [check_id(package, "--package") for package in given.package] if given.package else None
+    parallel = check_count(given.max_parallel, "--max-parallel", least=1)
+    found = verify_copies(given.destination, package_ids=packages, recheck=given.recheck, max_parallel=parallel)
     if given.json:
         findings = [finding.as_dict() for finding in found.findings]
         print(json.dumps({"destination": found.destination, "counts": found.counts, "findings": findings}, indent=2))
@@ -76,15 +82,20 @@ def _verify(given: argparse.Namespace) -> int:
 
 def _erase(given: argparse.Namespace) -> int:
     if not given.yes:
-        folder = join(check_destination(given.destination), given.package)
-        copies = copies_of(Store(folder).list_names(folder), given.video)
+        folder = join(check_destination(given.destination), check_id(given.package, "package"))
+        copies = copies_of(Store(folder).list_names(folder), check_id(given.video, "video"))
         print(f"Would erase from {folder}: {', '.join(copies) or 'nothing'}. Nothing was erased; add --yes to do it.")
         return 2
-    tombstone = erase_copy(
-        given.destination, given.package, given.video, reason=given.reason, erased_by=getpass.getuser()
-    )
+    tombstone = erase_copy(given.destination, given.package, given.video, reason=given.reason, erased_by=_user())
     print(f"Erased: {', '.join(tombstone['removed']) or 'nothing was there any more'}.")
     return 0
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())  # a container may run as a user without a name
 
 
 def table(found: Verification) -> str:

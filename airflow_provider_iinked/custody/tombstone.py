@@ -18,7 +18,8 @@ from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskStamp, record_uri
 from airflow_provider_iinked.exceptions import InvalidArgumentError, ProofError, StorageError
 from airflow_provider_iinked.storage.destination import check_destination, join
-from airflow_provider_iinked.storage.store import Store
+from airflow_provider_iinked.storage.store import SET_ASIDE, Store
+from airflow_provider_iinked.transfer.container import SUFFIXES
 
 TOMBSTONE_FORMAT: Final = 1
 TOMBSTONE_SUFFIX: Final = ".erased.json"
@@ -63,13 +64,11 @@ def copies_of(names: list[str], meeting_video_id: str) -> list[str]:
 
     :param names: all names in the package's folder.
     :param meeting_video_id: the recording.
-    :return: the names; records, receipts, tombstones and temporary files are not among them.
+    :return: the names; records, receipts, tombstones, temporary files and what others have put there are not among
+        them.
     """
-    return [
-        name
-        for name in names
-        if name.startswith(f"{meeting_video_id}.") and ".json" not in name and not name.endswith(".part")
-    ]
+    whole = {f"{meeting_video_id}{suffix}" for suffix in SUFFIXES}
+    return [name for name in names if name.partition(SET_ASIDE)[0] in whole]
 
 
 def erase_copy(

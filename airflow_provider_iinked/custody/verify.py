@@ -27,11 +27,13 @@ from airflow_provider_iinked.custody.tombstone import (
 )
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage.destination import check_destination, join
-from airflow_provider_iinked.storage.store import Store, validator_of
+from airflow_provider_iinked.storage.store import SET_ASIDE, Store, validator_of
+from airflow_provider_iinked.transfer.container import SUFFIXES
 
 log = logging.getLogger(__name__)
 
 RECHECKS: Final = ("sha256", "metadata")
+_TRACES: Final = frozenset({RECORD_SUFFIX, RECEIPT_SUFFIX, TOMBSTONE_SUFFIX, *SUFFIXES})
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -169,13 +171,13 @@ class _Folder:
         self._names = store.list_names(url)
 
     def ids(self) -> list[str]:
-        """Every recording that left a trace: a record, a receipt, a tombstone or a copy."""
+        """Every recording that left a trace: a record, a receipt, a tombstone or a copy. Other files are not ours."""
         return sorted(set(self._traces()))
 
     def _traces(self) -> Iterator[str]:
         for name in self._names:
             video_id, _, rest = name.partition(".")
-            if _ID.fullmatch(video_id) and rest and not name.endswith(".part") and ".set-aside-" not in name:
+            if _ID.fullmatch(video_id) and f".{rest}" in _TRACES:
                 yield video_id
 
     def look(self, video_id: str) -> Finding:
@@ -190,7 +192,7 @@ class _Folder:
         return Finding(self._package_id, video_id, status, source, tuple(problems))
 
     def _judge(self, video_id: str, receipt: object) -> tuple[Status, list[str]]:
-        copies = [name for name in copies_of(self._names, video_id) if ".set-aside-" not in name]
+        copies = [name for name in copies_of(self._names, video_id) if SET_ASIDE not in name]
         if self._has(video_id, TOMBSTONE_SUFFIX):
             return self._judge_erased(video_id, copies)
         if self._has(video_id, RECORD_SUFFIX):

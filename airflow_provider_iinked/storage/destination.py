@@ -67,7 +67,7 @@ def join(base: str, *names: str) -> str:
     :param names: path parts, each free of slashes.
     :return: the longer URL.
     """
-    return "/".join([base.rstrip("/"), *names])
+    return "/".join([base.removesuffix("/"), *names])
 
 
 def _problem(value: str) -> str | None:

@@ -152,6 +152,7 @@ class Lazy(list):
         [[copy("a")], [copy("b")]],
         ([copy("a")], (copy("b"),)),
         Lazy([[copy("a")], [], [copy("b")]]),
+        [[[[[[[[copy("a")], [copy("b")]]]]]]]],
     ],
 )
 def test_lists_of_lists_are_flattened(value):
@@ -162,8 +163,16 @@ def test_one_record_by_itself_and_the_same_record_twice_are_one():
     assert len(read_copies(copy())) == len(read_copies([copy(), [copy()]])) == 1
 
 
+def nested(levels):
+    inner = copy()
+    for _ in range(levels):
+        inner = [inner]
+    return inner
+
+
 BAD_COPIES = [
     [None],
+    nested(5000),
     ["v"],
     [{}],
     [copy(size=None)],

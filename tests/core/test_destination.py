@@ -87,3 +87,4 @@ def test_local_disks_are_known_by_their_scheme(url, scheme, local):
 
 def test_names_are_joined_below_a_destination():
     assert join("s3://bucket/", "p", "v.mp4") == "s3://bucket/p/v.mp4"
+    assert join(check_destination("file:///"), "p", "v.mp4") == "file:///p/v.mp4"

@@ -84,6 +84,8 @@ ERRORS = [
     (404, b"{}", "RouteNotFoundError"),
     (404, {"error": None}, "RouteNotFoundError"),
     (404, {"error": ["package_not_found"]}, "RouteNotFoundError"),
+    (404, {"error": "Not Found"}, "RouteNotFoundError"),
+    (405, {"error": "Method Not Allowed"}, "RouteNotFoundError"),
     (405, b"", "RouteNotFoundError"),
     (405, {"error": "method"}, "RequestRefusedError"),
     (408, b"", "ServerError"),
@@ -152,6 +154,9 @@ NOW = 1_700_000_000.0
         ({"retry-after": formatdate(NOW + 20, usegmt=True), "date": formatdate(NOW + 5, usegmt=True)}, 15.0),
         ({"retry-after": formatdate(NOW + 20, usegmt=True), "date": "garbage"}, 20.0),
         ({"retry-after": "Mon, 99 Foo 2020"}, None),
+        ({"retry-after": "999999999"}, protocol.LONGEST_PAUSE),
+        ({"retry-after": "Wed, 31 Dec 9999 23:59:59 GMT"}, protocol.LONGEST_PAUSE),
+        ({"retry-after": "Sun Nov  6 08:49:39 1994", "date": "Sunday, 06-Nov-94 08:49:37 GMT"}, 2.0),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(headers, expected):

@@ -68,6 +68,10 @@ def test_a_host_of_another_environment_than_chosen_is_refused(environment, owner
         "https://127.0.0.1@evil.example",
         "https://[::1",
         "host\nname",
+        "sign..syngrafii.com",
+        ".syngrafii.com",
+        "sign.syngrafii.com..",
+        f"{'x' * 64}.syngrafii.com",
         "https://x/api/../y z",
     ],
 )

@@ -166,6 +166,7 @@ def test_the_digest_is_that_of_all_chunks(chunks):
         ("a=short&b=short", ["a=short&b=short"]),
         ("a-token-of-thirty-characters-x", ["a-token-of-thirty-characters-x"]),
         ("", []),
+        ("download", []),
     ],
 )
 def test_the_secrets_of_a_signed_url_are_what_opens_it_and_no_more(query, secrets):

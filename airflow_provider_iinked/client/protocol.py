@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -33,6 +34,9 @@ from airflow_provider_iinked.exceptions import (
 
 MAX_PATIENCE: Final = 300.0
 """Seconds that a worker waits for Retry-After within one call."""
+
+LONGEST_PAUSE: Final = 86_400.0
+"""Seconds; a longer Retry-After is taken for this. A mistake of the service must not silence a triggerer for years."""
 
 _PASSING_STATUS: Final = frozenset({408, 425, 500, 502, 503, 504})
 # The API's codes are single words; a web framework's "Not Found" says that the path does not exist.
@@ -184,7 +188,7 @@ def _error(request: Request, response: Response, code: str | None, said: str, wa
 
 def _classify(status: int, code: str | None) -> tuple[type[IinkedSignError], str]:
     """Sort status and code into an error type and a piece of advice; codes are matched by their documented patterns."""
-    if 200 <= status < 300:
+    if status < 300:
         return UnexpectedAnswerError, "something other than the API may have answered"
     if 300 <= status < 400:
         return UnexpectedAnswerError, "redirects are not followed; check the host of the connection"
@@ -239,23 +243,25 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
     :param headers: headers, names in lower case.
     :param now: epoch seconds, used where the answer has no Date header of its own.
-    :return: seconds to wait, at least 0; None where it is absent or unreadable.
+    :return: seconds to wait, at least 0, at most :data:`LONGEST_PAUSE`; None where it is absent or unreadable.
     """
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", value):
-        return float(value)
+        return min(float(value), LONGEST_PAUSE)
     until = _epoch(value)
     since = _epoch(headers.get("date", ""))
     if since is None:
         since = now
-    return None if until is None or since is None else max(0.0, until - since)
+    return None if until is None or since is None else min(max(0.0, until - since), LONGEST_PAUSE)
 
 
 def _epoch(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        parsed = parsedate_to_datetime(date)
+        # One of HTTP's three spellings names no zone; all are in UTC.
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -88,6 +88,9 @@ class SyncClient:
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise transport_error(request, self.settings.api_base, error) from None
+        if answer.status_code < 200:
+            # Such as 103, which http.client takes for the answer: the real one follows, and must not be the next one's.
+            self.session.close()
         response = protocol.Response(
             answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
         )

@@ -71,8 +71,9 @@ class Video:
 
     @property
     def size(self) -> int | None:
-        """Size in bytes as the API tells it."""
-        return whole_number(self.fields.get("size"))
+        """Size in bytes as the API tells it; None where it tells none, or one that no recording can have."""
+        size = whole_number(self.fields.get("size"))
+        return size if size is None or size >= 0 else None
 
     @cached_property
     def time_created(self) -> DateTime | None:
@@ -273,7 +274,7 @@ def _may_be_signed(value: object) -> bool:
 
 def whole_number(value: object) -> int | None:
     """
-    Read a whole number that may be spelled as a float.
+    Read a whole number that may be spelled as a float, or as text.
 
     :param value: the JSON value.
     :return: the number, or None where there is none.
@@ -281,6 +282,8 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         # Not through isfinite: JSON knows whole numbers that no float can hold.
         return value
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else None
     return int(value) if isinstance(value, float) and math.isfinite(value) and value == int(value) else None
 
 

@@ -137,8 +137,10 @@ def test_of_several_that_differ_by_case_the_one_spelled_alike_is_found():
         (5, 5),
         (5.0, 5),
         (0, 0),
+        ("5", 5),
         (1e300, int(1e300)),
-        *((odd, None) for odd in (5.5, True, "5", None, float("nan"), float("inf"), [5])),
+        *((odd, None) for odd in (5.5, True, "", " 5", "5.0", "-5", "٥", "9" * 5000)),
+        *((odd, None) for odd in (None, float("nan"), float("inf"), [5])),
     ],
 )
 def test_whole_numbers_are_read(value, expected):

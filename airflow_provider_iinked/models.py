@@ -254,18 +254,33 @@ def without_signed_urls(value: Any, *, levels: int = _MOST_LEVELS) -> Any:
     """
     Leave out whatever is an address with a query, also in fields that are not documented: it may be signed.
 
+    What Airflow cannot pass on or store becomes text: one such value in an event would end the triggerer.
+
     :param value: a JSON value.
     :param levels: how deep it is looked at; what lies deeper is left out too.
     :return: the value without them.
     """
     if not isinstance(value, (Mapping, list)):
-        return value
+        return _portable(value)
     if not levels:
         return None
     inner = levels - 1
     if isinstance(value, Mapping):
-        return {k: without_signed_urls(item, levels=inner) for k, item in value.items() if not _may_be_signed(item)}
+        return {
+            _portable(name): without_signed_urls(item, levels=inner)
+            for name, item in value.items()
+            if not _may_be_signed(item)
+        }
     return [without_signed_urls(item, levels=inner) for item in value if not _may_be_signed(item)]
+
+
+def _portable(value: Any) -> Any:
+    """Turn into text what msgpack, strict JSON or PostgreSQL refuse: long numbers, NaN, NUL, halves of characters."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _may_be_signed(value: object) -> bool:

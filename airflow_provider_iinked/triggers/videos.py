@@ -160,6 +160,8 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
             on_failed=self.on_failed,
             on_deleted=self.on_deleted,
         )
+        _check_number(self.poll_interval, "poll_interval")
+        _check_number(self.end_time, "end_time")
         if criteria.meeting_video_ids == ():
             return ready_event(ready_answer(criteria.package_id, ()))
         self._access = Access(check_conn_id(self.iinked_sign_conn_id))
@@ -246,6 +248,12 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
             "Package %s: still waiting for %s.", watch.criteria.package_id, ", ".join(news.readiness.waiting_for)
         )
         return None
+
+
+def _check_number(value: object, field: str) -> None:
+    """Refuse what no clock can be compared with; NaN would make a wait without end."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
+        raise InvalidArgumentError(f"{field} must be a number of seconds, not {value!r}. Nothing was sent.")
 
 
 def _timeout_message(watch: Watch) -> str:

@@ -60,8 +60,10 @@ def test_a_deadline_in_the_past_still_allows_one_look(iinked_simulator: IinkedSi
         ({"package_id": "unknown"}, "PackageNotFoundError"),
         ({"on_failed": "never"}, "InvalidArgumentError"),
         ({"iinked_sign_conn_id": "None"}, "InvalidArgumentError"),
+        ({"end_time": float("nan")}, "InvalidArgumentError"),
+        ({"poll_interval": None}, "InvalidArgumentError"),
     ],
-    ids=["empty id", "unknown package", "unknown word", "empty connection id"],
+    ids=["empty id", "unknown package", "unknown word", "empty connection id", "end_time NaN", "no interval"],
 )
 def test_what_cannot_get_better_is_told_at_once(
     iinked_simulator: IinkedSimulator, arguments: dict[str, Any], kind: str

@@ -279,7 +279,7 @@ def _portable(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else str(value)
+        return value if value.bit_length() < 64 else str(value)
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
-
-_FILTERS: Final = ("member_id", "team_id", "folder_id", "search", "types", "states", "sort_by")
 
 
 class IinkedListPackagesOperator(BaseOperator):
@@ -41,7 +39,16 @@ class IinkedListPackagesOperator(BaseOperator):
     :return: package ids.
     """
 
-    template_fields: Sequence[str] = (*_FILTERS, "iinked_sign_conn_id")
+    template_fields: Sequence[str] = (
+        "member_id",
+        "team_id",
+        "folder_id",
+        "search",
+        "types",
+        "states",
+        "sort_by",
+        "iinked_sign_conn_id",
+    )
     operator_extra_links = (IinkedSignLink(),)
     ui_color = "#e6e9f5"
 
@@ -74,8 +81,9 @@ class IinkedListPackagesOperator(BaseOperator):
         self.states = states
         self.sort_by = sort_by
         # A filter that a template, an XCom or a mapping turned into None must not fall back to "no filter".
-        self._given = tuple(name for name in _FILTERS if getattr(self, name) is not NOT_GIVEN)
-        for name in set(_FILTERS) - set(self._given):
+        filters = [name for name in self.template_fields if name != "iinked_sign_conn_id"]
+        self._given = [name for name in filters if getattr(self, name) is not NOT_GIVEN]
+        for name in set(filters) - set(self._given):
             setattr(self, name, None)
         self.all_members = all_members
         self.is_executed = is_executed

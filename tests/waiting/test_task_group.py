@@ -65,6 +65,25 @@ def test_a_package_that_fails_holds_up_no_other(
     assert iinked_simulator.ledger.deletions == ["good"]
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize(
+    "mapped", ["package_id=[GOOD, None, 'None', '']", "meeting_video_ids=['good', None, 'None', '']"]
+)
+def test_what_a_mapping_leaves_empty_is_refused_and_the_rest_goes_on(
+    iinked_simulator: IinkedSimulator, run_chain: Callable[..., Any], mapped: str, deferrable: bool
+) -> None:
+    package = iinked_simulator.add_package(videos=["good"])
+    fixed = "" if "package_id" in mapped else f"package_id={package!r}, "
+    result = run_chain(
+        f"archive_and_delete_videos.partial(destination='DESTINATION', {fixed}deferrable={deferrable})"
+        f".expand({mapped.replace('GOOD', repr(package))})"
+    )
+    states = [result.states[f"archive_and_delete_videos.wait[{number}]"] for number in range(4)]
+    assert states == ["success", "failed", "failed", "failed"]
+    assert iinked_simulator.ledger.deletions == ["good"]
+    assert {record.package_id for record in iinked_simulator.ledger.requests()} == {package}
+
+
 def test_cleared_after_its_end_it_runs_to_its_end_again(
     iinked_simulator: IinkedSimulator, run_chain: Callable[..., Any]
 ) -> None:

@@ -244,10 +244,10 @@ def test_bytes_of_two_versions_are_never_mixed_whatever_the_part_claims(ground):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("location", ["/v/v?elsewhere", "//localhost:{port}/v/v", "http://u:p@127.0.0.1:{port}/v/v"])
+@pytest.mark.parametrize("location", ["/v/v?sig={token}", "//localhost:{port}/v/v", "http://u:p@127.0.0.1:{port}/v/v"])
 def test_a_redirect_is_followed_with_its_range_and_without_the_key(ground, status, location):
     ground.platform.add("v", url=f"{ground.platform.media}/start?access={TOKEN}")
-    target = location.format(port=ground.platform.media_port)
+    target = location.format(port=ground.platform.media_port, token=f"{TOKEN}-of-the-redirect")
 
     def media(asked):
         if asked.path.endswith("/start"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,8 @@ from airflow_provider_iinked.custody.record import (
 )
 from airflow_provider_iinked.exceptions import IinkedSignError, ProofError, StorageError
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.store import SET_ASIDE, Store, validator_of
+from airflow_provider_iinked.storage.aside import set_aside
+from airflow_provider_iinked.storage.store import Store, validator_of
 from airflow_provider_iinked.transfer.fetch import Fetched
 
 log = logging.getLogger(__name__)
@@ -131,19 +131,3 @@ class Publisher:
             )
         log.info("Video %s was published by another run meanwhile; its copy is proved.", video.meeting_video_id)
         return claim
-
-
-def set_aside(store: Store, url: str, reason: str) -> None:
-    """
-    Give an object that cannot be relied on a name that says so; nothing is ever overwritten or removed.
-
-    :param store: the storage.
-    :param url: the object; nothing happens when it does not exist.
-    :param reason: why, for the log.
-    :raises StorageError: when it cannot be moved.
-    """
-    if store.info(url) is None:
-        return
-    target = f"{url}{SET_ASIDE}{pendulum.now('UTC').format('YYYYMMDDTHHmmss')}Z-{os.urandom(2).hex()}"
-    store.move(url, target)
-    log.warning("Set aside %s as %s: %s.", url, target, reason)

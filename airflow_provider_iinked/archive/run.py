@@ -17,7 +17,7 @@ from airflow_provider_iinked import metrics
 from airflow_provider_iinked.archive.existing import Existing, Verdict, look
 from airflow_provider_iinked.archive.order import ArchiveOrder, Selection, keep_package_fields, select
 from airflow_provider_iinked.archive.progress import Progress
-from airflow_provider_iinked.archive.publication import Publisher, set_aside
+from airflow_provider_iinked.archive.publication import Publisher
 from airflow_provider_iinked.archive.report import incomplete
 from airflow_provider_iinked.custody.record import RECORD_SUFFIX, listing_problems
 from airflow_provider_iinked.custody.stamp import run_token
@@ -30,6 +30,7 @@ from airflow_provider_iinked.exceptions import (
     TransferError,
 )
 from airflow_provider_iinked.models import Listing, StoredVideo, Video
+from airflow_provider_iinked.storage.aside import set_aside
 from airflow_provider_iinked.storage.destination import check_destination, join
 from airflow_provider_iinked.storage.store import ADHOC, Store
 from airflow_provider_iinked.storage.upload import start_upload

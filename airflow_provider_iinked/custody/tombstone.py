@@ -17,8 +17,9 @@ from airflow_provider_iinked import __version__
 from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskStamp, record_uri
 from airflow_provider_iinked.exceptions import InvalidArgumentError, ProofError, StorageError
+from airflow_provider_iinked.storage.aside import SET_ASIDE
 from airflow_provider_iinked.storage.destination import check_destination, join
-from airflow_provider_iinked.storage.store import SET_ASIDE, Store
+from airflow_provider_iinked.storage.store import Store
 from airflow_provider_iinked.transfer.container import SUFFIXES
 
 TOMBSTONE_FORMAT: Final = 1

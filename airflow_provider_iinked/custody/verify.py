@@ -26,8 +26,9 @@ from airflow_provider_iinked.custody.tombstone import (
     tombstone_uri,
 )
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
+from airflow_provider_iinked.storage.aside import SET_ASIDE
 from airflow_provider_iinked.storage.destination import check_destination, join
-from airflow_provider_iinked.storage.store import SET_ASIDE, Store, validator_of
+from airflow_provider_iinked.storage.store import Store, validator_of
 from airflow_provider_iinked.transfer.container import SUFFIXES
 
 log = logging.getLogger(__name__)

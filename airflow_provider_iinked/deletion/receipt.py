@@ -9,9 +9,9 @@ from typing import Any, Final
 import pendulum
 
 from airflow_provider_iinked import __version__
-from airflow_provider_iinked.archive.publication import set_aside
 from airflow_provider_iinked.custody.record import FORMAT, TaskStamp, folder_of, receipt_uri
 from airflow_provider_iinked.models import Video
+from airflow_provider_iinked.storage.aside import set_aside
 from airflow_provider_iinked.storage.destination import join
 from airflow_provider_iinked.storage.store import Store
 

@@ -20,8 +20,6 @@ from airflow_provider_iinked.storage.litter import TEMPORARY, sweep
 
 READ_SIZE: Final = 4 << 20
 _LONGEST_NAME: Final = 255
-SET_ASIDE: Final = ".set-aside-"
-"""What stands in the name of an object that could not be relied on."""
 
 log = logging.getLogger(__name__)
 

@@ -170,10 +170,16 @@ class Deployment:
         for name in list(self.processes):
             self.kill(name)
 
+    def check_running(self) -> None:
+        """Fail at once when a process has ended by itself; nobody has to wait for it then."""
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        assert not ended, f"ended by itself: {ended}\n{self.logs()}"
+
     def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         """Ask the database."""
         import psycopg2
 
+        self.check_running()
         url = self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
         with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute(sql, values)

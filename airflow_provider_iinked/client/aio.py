@@ -73,10 +73,8 @@ class AsyncClient:
                 "Accept": "application/json",
                 settings.auth_header[0]: settings.auth_header[1],
             },
-            # As on a worker: so long for connecting and for each read; the sum only ends what drips for ever.
-            timeout=aiohttp.ClientTimeout(
-                total=_MOST_READS * settings.timeout, sock_connect=settings.timeout, sock_read=settings.timeout
-            ),
+            # The clocks are in _request: aiohttp's own cost a timer for each read, a third of all that a poll costs.
+            timeout=aiohttp.ClientTimeout(),
             # As http.client takes; a proxy's policies can be longer than aiohttp's 8 KiB.
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
@@ -188,22 +186,26 @@ class AsyncClient:
             raise transport_error(request, self.settings.api_base, error) from None
 
     async def _request(self, request: protocol.Request, url: URL) -> protocol.Response:
+        """Ask, as patiently as on a worker: so long for the head of the answer, and for each further read."""
         headers = None if request.body is None else {"Content-Type": "application/json"}
-        async with self._session.request(
-            request.method, url, data=request.body, headers=headers, allow_redirects=False, proxy=self._proxy
-        ) as answer:
-            return protocol.Response(answer.status, answer.headers, await self._read(request, answer))
+        until = self.loop.time() + _MOST_READS * self.settings.timeout
+        async with asyncio.timeout(self.settings.timeout):
+            answer = await self._session.request(
+                request.method, url, data=request.body, headers=headers, allow_redirects=False, proxy=self._proxy
+            )
+        async with answer:
+            return protocol.Response(answer.status, answer.headers, await self._read(request, answer.content, until))
 
-    @staticmethod
-    async def _read(request: protocol.Request, answer: aiohttp.ClientResponse) -> bytes:
-        packed = "Content-Encoding" in answer.headers
-        if not packed and answer.content_length is not None and answer.content_length <= MAX_BODY:
-            return await answer.read()
+    async def _read(self, request: protocol.Request, content: aiohttp.StreamReader, until: float) -> bytes:
         pieces, size = [], 0
-        async for piece in answer.content.iter_any():
+        while not content.at_eof():
+            if content.is_eof():
+                piece = await content.readany()  # what came along with the head needs no clock
+            else:
+                async with asyncio.timeout_at(min(until, self.loop.time() + self.settings.timeout)):
+                    piece = await content.readany()
             size += len(piece)
             if size > MAX_BODY:
-                answer.close()
                 raise UnexpectedAnswerError(f"Could not {request.name}: the answer is longer than {MAX_BODY} bytes.")
             pieces.append(piece)
         return b"".join(pieces)

@@ -104,12 +104,11 @@ def test_the_second_of_two_uploads_overwrites_nothing(stored: StoreChain, size: 
     assert stored.bucket.names() == ["copies/p/video.mp4"]
 
 
-@SIZES
+# Not S3 with a size of several parts: moto completes a multipart upload without looking at its condition.
+@pytest.mark.parametrize(("bucket", "size"), [("s3", MIB), ("azure", MIB), ("azure", 9 * MIB)], indirect=["bucket"])
 def test_a_name_that_is_taken_between_the_look_and_the_completion_is_not_overwritten(
     stored: StoreChain, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if stored.bucket.kind == "s3" and size > 8 * MIB:
-        pytest.skip("moto completes a multipart upload without looking at its condition")
     store, url = stored.store(), f"{stored.url}/p/video.mp4"
     upload = start_upload(store, url, size)
     for _ in range(size // MIB):

@@ -9,6 +9,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Chain:
         self.package = sim.add_package()
         self.videos = [sim.add_video(self.package, size=size) for size in (30_000, 80_000)]
         self.traces: list[str] = []
+        self.lineage: list[str] = []
         self.tokens: list[str] = []
         mint = sim._store.mint
         sim._store.mint = lambda *args: self._note(mint(*args))  # type: ignore[method-assign]
@@ -58,7 +60,10 @@ class Chain:
     def run(self, operator: Any) -> Any:
         self.keep(vars(operator))
         try:
-            return self.keep(operator.execute({}))
+            result = self.keep(operator.execute({}))
+            if hasattr(operator, "get_openlineage_facets_on_complete") and find_spec("airflow.providers.openlineage"):
+                self.lineage.append(repr(operator.get_openlineage_facets_on_complete(None)))
+            return result
         except IinkedSignError as error:
             self.keep_error(error)
             return None
@@ -125,7 +130,7 @@ class Chain:
     def texts(self, witness: Witness, output: str) -> str:
         files = [path.read_text(errors="replace") for path in self.folder.rglob("*.json")]
         assert files, "the chain left no records"
-        return "\n".join([*self.traces, *witness.lines, output, *files])
+        return "\n".join([*self.traces, *self.lineage, *witness.lines, output, *files])
 
 
 @pytest.fixture
@@ -202,6 +207,8 @@ def test_no_key_and_no_signed_url_is_found_anywhere(
     everything = chain.texts(witness, output)
     assert any(line.startswith("urllib3") for line in witness.lines), "DEBUG was not on"
     assert len(chain.tokens) >= 4
+    if find_spec("airflow.providers.openlineage"):
+        assert any(chain.videos[0] in event for event in chain.lineage), "OpenLineage was told nothing"
     assert KEY not in everything
     for token in chain.tokens:
         assert token not in everything

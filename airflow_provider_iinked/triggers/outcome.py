@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_iinked import exceptions
+from airflow_provider_iinked.client.protocol import LONGEST_PAUSE
 from airflow_provider_iinked.exceptions import IinkedSignError, UnexpectedAnswerError
 from airflow_provider_iinked.models import parse_video
 from airflow_provider_iinked.readiness import ready_answer
@@ -99,6 +100,7 @@ def _rebuild(event: Mapping[str, Any]) -> IinkedSignError:
     kind = getattr(exceptions, name, None) if isinstance(name, str) else None
     known = isinstance(kind, type) and issubclass(kind, IinkedSignError)
     error = kind(message) if known and kind is not None else UnexpectedAnswerError(message)
-    if isinstance(wait, (int, float)) and not isinstance(wait, bool):
+    # Compared before it is converted: there are whole numbers that no float can hold.
+    if isinstance(wait, (int, float)) and not isinstance(wait, bool) and 0 <= wait <= LONGEST_PAUSE:
         error.retry_after = float(wait)
     return error

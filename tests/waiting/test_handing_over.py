@@ -82,6 +82,14 @@ def test_an_error_from_the_triggerer_says_when_to_come_back(iinked_simulator: Ii
     assert caught.value.retry_after == 7.0
 
 
+@pytest.mark.parametrize("wait", [10**400, -1, float("nan"), True, "7"])
+def test_a_time_to_come_back_that_cannot_be_is_left_out(wait: object) -> None:
+    event = {"status": "error", "type": "ServerError", "message": "in trouble", "retry_after": wait}
+    with pytest.raises(exceptions.ServerError) as caught:
+        sensor().execute_complete({}, event)
+    assert caught.value.retry_after is None
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_pause_asked_for_before_deferring_is_kept_by_the_trigger(
     iinked_simulator: IinkedSimulator, status: int

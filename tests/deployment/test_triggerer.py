@@ -71,14 +71,26 @@ def archive(sim: IinkedSimulator, packages: list[str]) -> None:
 
 
 def wait_for(deployment: Deployment, dag_id: str, **wanted: int) -> None:
+    def reached() -> bool:
+        states = deployment.states(dag_id, "wait")
+        assert "failed" not in states, "a wait failed"
+        return all(states.get(state, 0) >= count for state, count in wanted.items())
+
     try:
-        until(
-            lambda: all(deployment.states(dag_id, "wait").get(state, 0) >= count for state, count in wanted.items()),
-            PATIENCE,
-            f"{wanted}",
-        )
+        until(reached, PATIENCE, f"{wanted}")
     except AssertionError as error:
         raise AssertionError(f"{error}; {deployment.states(dag_id, 'wait')}\n{deployment.logs()}") from None
+
+
+def wait_until_deferred(deployment: Deployment, dag_id: str) -> None:
+    """
+    All wait in the triggerer, and the scheduler has noted it.
+
+    Airflow itself fails a task whose trigger fires before its scheduler has heard that the worker deferred it
+    (apache/airflow#66374, #67287, #71580, #72716); that is within seconds, and not what these tests are about.
+    """
+    wait_for(deployment, dag_id, deferred=WAITS)
+    time.sleep(10)
 
 
 def check_each_ended_once(deployment: Deployment, dag_id: str, ends: Path) -> None:
@@ -94,7 +106,7 @@ def check_each_ended_once(deployment: Deployment, dag_id: str, ends: Path) -> No
 
 def test_two_hundred_mapped_waits_run_to_their_end(deployment: Deployment, sim: IinkedSimulator) -> None:
     packages, ends = start_waits(deployment, sim, "waits")
-    wait_for(deployment, "waits", deferred=WAITS)
+    wait_until_deferred(deployment, "waits")
     rows: list[tuple[Any, ...]] = deployment.query("select classpath, kwargs from trigger")
     assert {row[0] for row in rows} == {"airflow_provider_iinked.triggers.videos.IinkedVideosArchivedTrigger"}
     assert not any(sim.api_key in row[1] for row in rows)
@@ -105,7 +117,7 @@ def test_two_hundred_mapped_waits_run_to_their_end(deployment: Deployment, sim: 
 
 def test_a_killed_triggerer_loses_no_wait_and_ends_none_twice(deployment: Deployment, sim: IinkedSimulator) -> None:
     packages, ends = start_waits(deployment, sim, "killed")
-    wait_for(deployment, "killed", deferred=WAITS)
+    wait_until_deferred(deployment, "killed")
     # In the middle: a third is over, the rest still waits.
     archive(sim, packages[: WAITS // 3])
     wait_for(deployment, "killed", success=5)

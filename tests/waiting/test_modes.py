@@ -134,7 +134,7 @@ def test_every_mode_comes_to_the_same_end(
             task_id = f"{mode}_{'soft' if soft_fail else 'hard'}"
             arguments = {
                 "poke_interval": 0.3,
-                "timeout": 20,
+                "timeout": 120,
                 "max_consecutive_errors": 2,
                 "soft_fail": soft_fail,
                 **how,

@@ -105,7 +105,9 @@ def test_the_second_of_two_uploads_overwrites_nothing(stored: StoreChain, size: 
 
 
 # Not S3 with a size of several parts: moto completes a multipart upload without looking at its condition.
-@pytest.mark.parametrize(("bucket", "size"), [("s3", 3 * MIB), ("azure", 3 * MIB), ("azure", 20 * MIB)], indirect=["bucket"])
+@pytest.mark.parametrize(
+    ("bucket", "size"), [("s3", 3 * MIB), ("azure", 3 * MIB), ("azure", 20 * MIB)], indirect=["bucket"]
+)
 def test_a_name_that_is_taken_between_the_look_and_the_completion_is_not_overwritten(
     stored: StoreChain, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

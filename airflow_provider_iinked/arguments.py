@@ -7,6 +7,7 @@ field turns "delete this video" into "delete every video of the package".
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence, Set
 from typing import Any, Final
@@ -128,6 +129,32 @@ def check_count(value: object, field: str, *, least: int) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return value
     raise InvalidArgumentError(f"{field} must be a whole number of at least {least}, not {_shown(value)}.")
+
+
+def check_seconds(value: object, field: str) -> None:
+    """
+    Let a number of seconds pass, and refuse what no clock can be compared with: NaN would make a wait without end.
+
+    :param value: the value of the argument.
+    :param field: the argument's name, for the error.
+    :raises InvalidArgumentError: for anything but a number.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
+        raise InvalidArgumentError(f"{field} must be a number of seconds, not {_shown(value)}. Nothing was sent.")
+
+
+def check_interval(value: object, field: str) -> float:
+    """
+    Let a length of time pass.
+
+    :param value: the value of the argument, seconds.
+    :param field: the argument's name, for the error.
+    :return: the seconds.
+    :raises InvalidArgumentError: for anything but a number above 0 that ends.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise InvalidArgumentError(f"{field} must be seconds, above 0, not {_shown(value)}.")
 
 
 def check_choice(value: object, field: str, choices: Sequence[str]) -> str:

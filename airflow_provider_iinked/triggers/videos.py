@@ -8,7 +8,6 @@ triggerer. The sensor imports this module only when it defers.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from yarl import URL
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.arguments import check_conn_id, check_filter, check_flag
+from airflow_provider_iinked.arguments import check_conn_id, check_filter, check_flag, check_interval, check_seconds
 from airflow_provider_iinked.client import protocol
 from airflow_provider_iinked.client.aio import AsyncClient
 from airflow_provider_iinked.client.gate import SHORTEST_INTERVAL, Seat
@@ -28,7 +27,6 @@ from airflow_provider_iinked.exceptions import (
     AuthenticationError,
     IinkedSignError,
     IinkedSignPermanentError,
-    InvalidArgumentError,
     RateLimitError,
     UnexpectedAnswerError,
 )
@@ -160,8 +158,8 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
             on_failed=self.on_failed,
             on_deleted=self.on_deleted,
         )
-        _check_number(self.poll_interval, "poll_interval")
-        _check_number(self.end_time, "end_time")
+        check_seconds(self.poll_interval, "poll_interval")
+        check_seconds(self.end_time, "end_time")
         if criteria.meeting_video_ids == ():
             return ready_event(ready_answer(criteria.package_id, ()))
         self._access = Access(check_conn_id(self.iinked_sign_conn_id))
@@ -250,12 +248,6 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         return None
 
 
-def _check_number(value: object, field: str) -> None:
-    """Refuse what no clock can be compared with; NaN would make a wait without end."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
-        raise InvalidArgumentError(f"{field} must be a number of seconds, not {value!r}. Nothing was sent.")
-
-
 def _timeout_message(watch: Watch) -> str:
     waiting = ", ".join(watch.waiting_for) or "an answer"
     return f"Package {watch.criteria.package_id}: timeout, still waiting for {waiting}. Nothing was done."
@@ -303,7 +295,7 @@ class IinkedVideosArchivedEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         check_conn_id(iinked_sign_conn_id)
         self.iinked_sign_conn_id = iinked_sign_conn_id
-        self.poll_interval = _check_seconds(poll_interval)
+        self.poll_interval = check_interval(poll_interval, "poll_interval")
         flags = {"all_members": all_members, "is_executed": is_executed}
         words = {"member_id": member_id, "team_id": team_id, "folder_id": folder_id, "search": search}
         lists = {"types": types, "states": states}
@@ -345,12 +337,6 @@ class IinkedVideosArchivedEventTrigger(BaseEventTrigger):
         follower, self._follower = self._follower, None
         if follower is not None:
             await follower.access.close()
-
-
-def _check_seconds(value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
-        return float(value)
-    raise InvalidArgumentError(f"poll_interval must be seconds, above 0, not {value!r}.")
 
 
 def _camel_case(name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.simulator import Fault
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -39,12 +40,6 @@ def test_a_connection_that_works_is_proved_by_one_read(chain, hook):
     assert hook.test_connection() == (True, f"Connected to {chain.sim.api_base}; the key is accepted.")
     (request,) = chain.ledger.requests()
     assert (request.call, request.body) == ("packages", {"take": 1, "skip": 0})
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from airflow_provider_iinked.arguments import (
     check_flag,
     check_given,
     check_id,
+    check_interval,
+    check_seconds,
     check_video_ids,
     is_empty_word,
 )
@@ -131,6 +133,23 @@ def test_a_boolean_passes(value):
 def test_a_count_below_its_least_or_of_another_type_is_refused(value):
     with pytest.raises(InvalidArgumentError, match=r"^max_parallel must be a whole number of at least 1"):
         check_count(value, "max_parallel", least=1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), True, "60", None])
+def test_a_point_in_time_that_no_clock_compares_with_is_refused(value):
+    with pytest.raises(InvalidArgumentError, match=r"^end_time must be a number of seconds"):
+        check_seconds(value, "end_time")
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "60", None])
+def test_an_interval_that_is_no_length_of_time_is_refused(value):
+    with pytest.raises(InvalidArgumentError, match=r"^poll_interval must be seconds, above 0"):
+        check_interval(value, "poll_interval")
+
+
+@pytest.mark.parametrize("value", [1, 0.5])
+def test_an_interval_passes_as_seconds(value):
+    assert check_interval(value, "poll_interval") == value
 
 
 def test_a_choice_that_is_not_documented_is_refused_with_the_choices():

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.servers import free_port
+
 POSTGRES_USER = "postgres"
 
 
@@ -29,12 +31,6 @@ def postgres_binaries() -> Path | None:
     folders = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
     path = found if found and not os.path.islink(found) else (folders[-1] if folders else found)
     return Path(path).parent if path else None
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:

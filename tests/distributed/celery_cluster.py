@@ -16,9 +16,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tests.deployment.deployment import Deployment, free_port, postgres, until
+from tests.deployment.deployment import Deployment, postgres, until
+from tests.servers import free_port
 
 SLOTS = 2
 
@@ -147,16 +147,3 @@ def find_secret(folder: Path, secret: str) -> list[Path]:
     """Files below a folder that hold a text."""
     needle = secret.encode()
     return [path for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]
-
-
-def object_store(endpoint: str) -> Any:
-    """A plain client of the object store."""
-    import boto3
-
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        region_name="us-east-1",
-    )

@@ -9,7 +9,6 @@ import shutil
 import textwrap
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,8 +18,8 @@ pytest.importorskip("moto")
 
 from airflow_provider_iinked.simulator import IinkedSimulator
 from tests.deployment.deployment import postgres_binaries, until
-from tests.distributed.celery_cluster import Cluster, Redis, find_secret, object_store, running
-from tests.stores.store_servers import s3_server
+from tests.distributed.celery_cluster import Cluster, Redis, find_secret, running
+from tests.stores.store_servers import S3Bucket, s3_server
 
 if shutil.which("redis-server") is None or postgres_binaries() is None:
     pytest.skip("needs redis-server and postgresql from Debian", allow_module_level=True)
@@ -42,14 +41,9 @@ DAG = """
         default_args={"retries": 5, "retry_delay": timedelta(seconds=2)},
     ) as dag:
         archive_and_delete_videos.partial(
-            destination="s3://store@evidence/recordings", poke_interval=2, deferrable=False
+            destination="DESTINATION", poke_interval=2, deferrable=False
         ).expand(package_id=PACKAGES)
 """
-
-
-def _store_connection(endpoint: str) -> str:
-    extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
-    return json.dumps({"conn_type": "aws", "login": "test", "password": "test", "extra": extra})
 
 
 def _run_state(cluster: Cluster) -> str | None:
@@ -65,12 +59,11 @@ def test_the_chain_survives_a_lost_worker_and_a_restarted_broker(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with IinkedSimulator(latency=0.02, recording_rate=100_000.0) as sim, s3_server(tmp_path) as endpoint:
-        s3 = object_store(endpoint)
-        s3.create_bucket(Bucket="evidence")
+        bucket = S3Bucket(endpoint, "evidence")
         packages = [sim.add_package(videos=[{"size": 150_000}] * VIDEOS) for _ in range(PACKAGES)]
-        environment = {**sim.connection_env(max_retries=3), "AIRFLOW_CONN_STORE": _store_connection(endpoint)}
+        environment = {**sim.connection_env(max_retries=3), **dict([bucket.connection()])}
         with running(environment) as (cluster, broker):
-            text = textwrap.dedent(DAG).replace("PACKAGES", repr(packages))
+            text = textwrap.dedent(DAG).replace("PACKAGES", repr(packages)).replace("DESTINATION", bucket.url)
             (cluster.dags / "archive.py").write_text(text)
             try:
                 story = _live_through_it(cluster, broker, sim)
@@ -78,7 +71,7 @@ def test_the_chain_survives_a_lost_worker_and_a_restarted_broker(
                 with capsys.disabled():
                     print(cluster.logs())
                 raise
-            _check_nothing_lost(sim, s3)
+            _check_nothing_lost(sim, bucket)
             _check_homes(cluster, sim)
             tries = cluster.query("select max(try_number) from task_instance where dag_id = 'archive'")[0][0]
     with capsys.disabled():
@@ -112,21 +105,20 @@ def _transfers_under_way(sim: IinkedSimulator) -> bool:
     return any(request.sent is None for request in sim.ledger.requests(call="recording"))
 
 
-def _check_nothing_lost(sim: IinkedSimulator, s3: Any) -> None:
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="evidence")
-    keys = {item["Key"] for page in pages for item in page.get("Contents", [])}
+def _check_nothing_lost(sim: IinkedSimulator, bucket: S3Bucket) -> None:
+    keys = set(bucket.names())
     videos = [(package.package_id, video) for package in sim.packages() for video in package.videos]
     assert sorted(sim.ledger.deletions) == sorted(video for _, video in videos)
     assert all(deletion.by_id for deletion in sim.ledger.deletion_records)
     for package, video in videos:
-        stem = f"recordings/{package}/{video}"
-        copy = s3.get_object(Bucket="evidence", Key=f"{stem}.mp4")["Body"].read()
-        record = json.loads(s3.get_object(Bucket="evidence", Key=f"{stem}.custody.json")["Body"].read())
-        receipt = json.loads(s3.get_object(Bucket="evidence", Key=f"{stem}.deletion.json")["Body"].read())
+        stem = f"copies/{package}/{video}"
+        copy = bucket.get(f"{stem}.mp4")
+        record = json.loads(bucket.get(f"{stem}.custody.json"))
+        receipt = json.loads(bucket.get(f"{stem}.deletion.json"))
         assert hashlib.sha256(copy).hexdigest() == record["sha256"] == sim.sha256(video)
         assert receipt["status"] == "deleted"
         assert receipt["proof"]["sha256"] == record["sha256"]
-    expected = {f"recordings/{p}/{v}.{end}" for p, v in videos for end in ("mp4", "custody.json", "deletion.json")}
+    expected = {f"copies/{p}/{v}.{end}" for p, v in videos for end in ("mp4", "custody.json", "deletion.json")}
     assert keys == expected, "something else lies in the store"
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +18,7 @@ if not importlib.util.find_spec("airflow.providers.amazon"):
 
 from airflow_provider_iinked.simulator import IinkedSimulator
 from tests.kills.lives import Chain, Zygote, fill, live_on
-from tests.stores.store_servers import s3_server
+from tests.stores.store_servers import S3Bucket, s3_server
 
 KILLS = int(os.environ.get("KILLS", "25"))
 SEED = int(os.environ.get("KILLS_SEED", "7"))
@@ -29,41 +27,26 @@ SIZES = (200_000, 9_000_000)
 
 
 class Bucket:
-    """A bucket, seen through boto3."""
+    """A bucket as the place of a chain's copies."""
 
     def __init__(self, endpoint: str, name: str) -> None:
-        import boto3
-
-        self.name = name
-        self.url = f"s3://kills@{name}/copies"
-        extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
-        store = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
-        self.environment = {"AIRFLOW_CONN_KILLS": json.dumps(store)}
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        self.client.create_bucket(Bucket=name)
+        self._bucket = S3Bucket(endpoint, name)
+        self.url = self._bucket.url
+        self.environment = dict([self._bucket.connection()])
 
     def names(self, package_id: str) -> list[str]:
         prefix = f"copies/{package_id}/"
-        listed = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", [])
-        return sorted(item["Key"].removeprefix(prefix) for item in listed)
+        return sorted(key.removeprefix(prefix) for key in self._bucket.names(prefix))
 
     def read(self, package_id: str, name: str) -> bytes:
-        data: bytes = self.client.get_object(Bucket=self.name, Key=f"copies/{package_id}/{name}")["Body"].read()
-        return data
+        return self._bucket.get(f"copies/{package_id}/{name}")
 
     def litter(self) -> list[str]:
-        uploads = self.client.list_multipart_uploads(Bucket=self.name).get("Uploads") or []
-        return [upload["Key"] for upload in uploads]
+        return self._bucket.open_uploads()
 
     def forget(self, package_id: str) -> None:
-        for name in self.names(package_id):
-            self.client.delete_object(Bucket=self.name, Key=f"copies/{package_id}/{name}")
+        for key in self._bucket.names(f"copies/{package_id}/"):
+            self._bucket.remove(key)
 
 
 @pytest.fixture

@@ -5,48 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.servers import free_port, serving
 
 ROOT = Path(__file__).parents[2]
 AZURITE = Path(os.environ.get("AZURITE", ROOT / ".venvs/azurite/node_modules/.bin/azurite-blob"))
 # Azurite's own account, the same on every machine; it opens nothing else.
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def serving(command: list[str], port: int, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; it has a minute to listen."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **env}
-        )
-    try:
-        until = time.monotonic() + 60
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < until, f"{command[0]} does not listen"
-            time.sleep(0.1)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextmanager

@@ -1,0 +1,39 @@
+"""Processes that serve tests: on loopback, on ports that were free."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(command: Sequence[str], port: int, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; it has a minute to listen."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **env}
+        )
+    try:
+        until = time.monotonic() + 60
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < until, f"{command[0]} does not listen"
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import functools
 import importlib.util
 import inspect
 import itertools
@@ -221,9 +222,19 @@ def copy_database(source: Path, target: Path) -> None:
         one.backup(other)
 
 
+def share_the_task_api() -> None:
+    """Build the API that the tasks of ``dag.test()`` speak to once a process, as Airflow does itself from 3.3 on."""
+    with contextlib.suppress(ImportError):  # Airflow 2.11 has none
+        from airflow.sdk.execution_time import supervisor
+
+        if not hasattr(supervisor.in_process_api_server, "cache_clear"):
+            supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+
+
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """A migrated database; with several test processes the first one makes it, and the others copy it."""
+    share_the_task_api()
     with open(FOLDER / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         template = FOLDER / "airflow.db"

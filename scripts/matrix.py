@@ -1,7 +1,7 @@
 """
 Run the tests on each Airflow that is in use, each with the dependencies of its own time:
 
-    python scripts/matrix.py [--full] [--only 3.0.6 ...] [--report docs/versions.md]
+    python scripts/matrix.py [--only 3.0.6 3.3.2-py3.13 ...] [--report docs/versions.md] [PYTEST ARGUMENTS]
 
 An old Airflow breaks with today's dependencies, so it is installed from what the index held the day after its release.
 This package and what it needs beyond Airflow come on top, as new as they are: old deployment, new provider.
@@ -24,13 +24,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / ".venvs"
 BEGIN, END = "<!-- matrix begin -->", "<!-- matrix end -->"
-# What touches Airflow; the rest of the tests is about our own code, the same on each.
-# dag.test() is slow on 3.0 (a minute a run), so one mapped chain stands for all.
-REDUCED = [
-    "tests/home",
-    "tests/waiting/test_trigger.py",
-    "tests/chain/test_dag_runs.py::test_mapped_chain_deletes_in_each_package_what_it_copied_there",
-]
 # About machines and pages rather than versions; the Makefile has targets for them.
 LEFT_OUT = [
     "--ignore=tests/deployment",
@@ -49,7 +42,11 @@ class Row:
 
     @property
     def name(self) -> str:
-        return f"matrix-{self.airflow}-py{self.python}"
+        return f"{self.airflow}-py{self.python}"
+
+    @property
+    def cells(self) -> str:
+        return f"| {self.airflow}{' (reported only)' if self.reported_only else ''} | {self.python} |"
 
 
 ROWS = [
@@ -79,17 +76,22 @@ def find_python(version: str) -> str:
     return shutil.which(f"python{version}") or version
 
 
+def environment(row: Row) -> Path:
+    return PLACE / f"matrix-{row.name}"
+
+
 def install(row: Row) -> Path:
-    python = PLACE / row.name / "bin" / "python"
-    done = PLACE / row.name / ".installed"
+    folder = environment(row)
+    python = folder / "bin" / "python"
+    done = folder / ".installed"
     if done.exists():
         return python
     until = (datetime.date.fromisoformat(row.released) + datetime.timedelta(days=2)).isoformat()
     run = [uv(), "pip", "install", "-q", "-p", str(python)]
-    subprocess.run([uv(), "venv", "-q", "--clear", "-p", find_python(row.python), str(PLACE / row.name)], check=True)
+    subprocess.run([uv(), "venv", "-q", "--clear", "-p", find_python(row.python), str(folder)], check=True)
     subprocess.run([*run, "--exclude-newer", until, f"apache-airflow=={row.airflow}"], check=True)
     frozen = subprocess.run([uv(), "pip", "freeze", "-p", str(python)], check=True, capture_output=True, text=True)
-    keep = PLACE / row.name / "kept.txt"
+    keep = folder / "kept.txt"
     # Providers are released apart from Airflow, and may be newer than it.
     lines = [line for line in frozen.stdout.splitlines() if not line.startswith("apache-airflow-providers-")]
     keep.write_text("\n".join(lines))
@@ -98,61 +100,53 @@ def install(row: Row) -> Path:
     return python
 
 
-def test(row: Row, full: bool, workers: str) -> str:
-    """Words for the table."""
+def test(row: Row, workers: str, arguments: list[str]) -> str:
+    """Words for the table; the output is in ``.venvs/matrix-<version>.log``."""
     try:
         python = install(row)
     except subprocess.CalledProcessError as error:
         return f"could not be installed ({error.returncode})"
-    home = ROOT / ".test" / row.name
-    command = [str(python), "-W", "ignore", "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider"]
-    selection = [] if full else [path for path in REDUCED if (ROOT / path.partition("::")[0]).exists()]
+    command = [str(python), "-W", "ignore", "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", *LEFT_OUT]
+    log = environment(row).with_name(f"matrix-{row.name}.log")
     started = time.monotonic()
-    with (PLACE / f"{row.name}.log").open("w") as log:
-        subprocess.run(
-            [*command, *LEFT_OUT, *selection],
-            cwd=ROOT,
-            env={**os.environ, "AIRFLOW_HOME": str(home)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    last = [line for line in (PLACE / f"{row.name}.log").read_text().splitlines() if " in " in line and "s" in line]
+    with log.open("w") as output:
+        # An environment may have been made from another clone; what is tested is this one.
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run([*command, *arguments], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+    last = [line for line in log.read_text().splitlines() if " in " in line and "s" in line]
     found = re.findall(r"(\d+) (passed|failed|skipped|errors?)\b", last[-1] if last else "")
     words = ", ".join(f"{number} {what}" for number, what in found) or "did not run"
     return f"{words} ({time.monotonic() - started:.0f} s)"
 
 
-def table(results: dict[Row, str], full: bool) -> str:
-    which = "all tests" if full else ", ".join(f"`{path}`" for path in REDUCED)
-    lines = [
-        f"Run on {datetime.date.today().isoformat()} with {which}:",
-        "",
-        "| Airflow | Python | tests |",
-        "|---|---|---|",
-    ]
-    for row, words in results.items():
-        lines.append(f"| {row.airflow}{' (reported only)' if row.reported_only else ''} | {row.python} | {words} |")
-    return "\n".join(lines)
+def report(page: Path, results: dict[Row, str]) -> None:
+    """Write the rows that ran into the table of a page; the others keep what was found on their day."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    old, _, after = rest.partition(END)
+    today = datetime.date.today().isoformat()
+    lines = ["| Airflow | Python | tests | on |", "|---|---|---|---|"]
+    for row in ROWS:
+        kept = next((line for line in old.splitlines() if line.startswith(row.cells)), f"{row.cells} not run | |")
+        lines.append(f"{row.cells} {results[row]} | {today} |" if row in results else kept)
+    page.write_text("\n".join([before + BEGIN, *lines, END + after]))
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--full", action="store_true", help="all tests, not the selection")
     options.add_argument("--only", nargs="+", default=[], metavar="VERSION", help="these versions of Airflow")
     options.add_argument("--report", type=Path, help="Markdown file whose table is written anew")
     options.add_argument("--workers", default="2", help="test processes (2)")
-    chosen = options.parse_args()
+    chosen, arguments = options.parse_known_args()
+    if chosen.report and arguments:
+        options.error(f"The table is about all tests; without --report it may be {' '.join(arguments)}.")
     results = {}
     for row in ROWS:
-        if not chosen.only or row.airflow in chosen.only:
+        if not chosen.only or {row.airflow, row.name} & set(chosen.only):
             print(f"Airflow {row.airflow}, Python {row.python} ...", flush=True)
-            results[row] = test(row, chosen.full, chosen.workers)
+            results[row] = test(row, chosen.workers, arguments)
             print(f"  {results[row]}", flush=True)
-    written = table(results, chosen.full)
-    print(written)
-    if chosen.report:
-        before, _, rest = chosen.report.read_text().partition(BEGIN)
-        chosen.report.write_text(f"{before}{BEGIN}\n{written}\n{END}{rest.partition(END)[2]}")
+            if chosen.report:
+                report(chosen.report, results)
     bad = [row for row, words in results.items() if re.search(r"failed|error|not", words) and not row.reported_only]
     return 1 if bad else 0
 

@@ -18,12 +18,13 @@ CHAIN = """
 import sys, time
 from contextlib import suppress
 
-try:
-    # What Airflow 3 does when it starts a task.
+# What Airflow does when it starts a task; before 3.2 its Stats settle themselves.
+with suppress(ImportError):
     from airflow.sdk.execution_time import task_runner
-    task_runner.stats.initialize(factory=task_runner.stats_utils.get_stats_factory(), export_legacy_names=False)
-except (ImportError, AttributeError):
-    pass  # Airflow before 3.3 settles it by itself
+    if hasattr(task_runner, "stats"):
+        task_runner.stats.initialize(factory=task_runner.stats_utils.get_stats_factory(), export_legacy_names=False)
+    elif hasattr(task_runner, "stats_utils"):
+        task_runner.Stats.initialize(factory=task_runner.stats_utils.get_stats_factory(task_runner.Stats))
 
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator

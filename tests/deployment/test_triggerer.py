@@ -6,18 +6,13 @@ import os
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment import Deployment, postgres_binaries, running, until
 
 from airflow_provider_iinked.simulator import IinkedSimulator
-
-pytest.importorskip("psycopg2", reason="needs psycopg2-binary")
-if postgres_binaries() is None:
-    pytest.skip("needs PostgreSQL's server (Debian: postgresql)", allow_module_level=True)
+from tests.deployment.deployment import Deployment, until
 
 WAITS = int(os.environ.get("WAITS", "200"))
 PATIENCE = 1800  # on a quiet machine of two cores all are deferred within a minute
@@ -38,18 +33,6 @@ DAG = """
             task_id="wait", deferrable=True, poke_interval=5, timeout=3600, on_success_callback=note,
         ).expand(package_id={packages!r})
 """
-
-
-@pytest.fixture(scope="module")
-def sim() -> Iterator[IinkedSimulator]:
-    with IinkedSimulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture(scope="module")
-def deployment(sim: IinkedSimulator) -> Iterator[Deployment]:
-    with running(sim.connection_env()) as airflow:
-        yield airflow
 
 
 def start_waits(deployment: Deployment, sim: IinkedSimulator, dag_id: str) -> tuple[list[str], Path]:

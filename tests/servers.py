@@ -1,4 +1,4 @@
-"""Processes that serve tests: on loopback, on ports that were free."""
+"""Processes that serve tests, on loopback and on ports that were free; and what the simulator sent."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from airflow_provider_iinked.simulator.ledger import RequestRecord
+
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def bytes_sent(request: RequestRecord) -> int:
+    """What the simulator sent of a recording: a client may have it all a moment before the simulator notes it."""
+    until = time.monotonic() + 5
+    while request.sent is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert request.sent is not None, "still sending"
+    return request.sent
 
 
 @contextmanager

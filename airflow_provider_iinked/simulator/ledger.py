@@ -33,7 +33,7 @@ class RequestRecord:
     :param peer: address and port of the client's socket.
     :param status: status answered; None: no answer was given (yet).
     :param fault: kind of the fault applied.
-    :param sent: bytes of a recording that were sent.
+    :param sent: bytes of a recording that were sent; None until the last is on its way, which a client may see first.
     """
 
     number: int

@@ -15,6 +15,9 @@ RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployme
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
 
+# Tests and measurements start many short processes; compiling Airflow anew in each takes most of their time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
-from pathlib import Path
 
 from benchmarks.simulator_process import simulator
 
@@ -31,8 +29,7 @@ with DAG(dag_id="chain", start_date=datetime(2026, 1, 1), schedule=None, max_act
 
 def run() -> list[list[str]]:
     """Run the Dag once and read what became of it from Airflow's database."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "deployment"))
-    from deployment import running, until
+    from tests.deployment.deployment import running, until
 
     with simulator() as sim:
         packages = [sim("add_package", videos=[{"size": 1_000_000}] * 2) for _ in range(PACKAGES)]

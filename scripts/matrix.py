@@ -112,6 +112,7 @@ def test(row: Row, workers: str, arguments: list[str]) -> str:
     with log.open("w") as output:
         # An environment may have been made from another clone; what is tested is this one.
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         subprocess.run([*command, *arguments], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
     last = [line for line in log.read_text().splitlines() if " in " in line and "s" in line]
     found = re.findall(r"(\d+) (passed|failed|skipped|errors?)\b", last[-1] if last else "")

@@ -344,7 +344,11 @@ def transport_error(request: protocol.Request, api_base: str, error: BaseExcepti
     :param error: what aiohttp raised.
     :return: the error to raise.
     """
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    cause: BaseException = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error  # it is a connector's error too, but has no cause of one before aiohttp 3.14
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
     if isinstance(cause, socket.gaierror) and cause.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)):
         host = urlsplit(api_base).hostname
         return UnknownHostError(

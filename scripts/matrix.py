@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Row:
     released: str
     python: str
     reported_only: bool = False
+    lowest: bool = False
 
     @property
     def name(self) -> str:
@@ -46,10 +48,12 @@ class Row:
 
     @property
     def cells(self) -> str:
-        return f"| {self.airflow}{' (reported only)' if self.reported_only else ''} | {self.python} |"
+        note = " (reported only)" if self.reported_only else ", all at their lowest" if self.lowest else ""
+        return f"| {self.airflow}{note} | {self.python} |"
 
 
 ROWS = [
+    Row("2.11.0", "2025-05-20", "3.11", lowest=True),
     Row("2.11.2", "2026-03-14", "3.11"),
     Row("2.11.2", "2026-03-14", "3.12"),
     Row("3.0.6", "2025-08-29", "3.11"),
@@ -80,6 +84,12 @@ def environment(row: Row) -> Path:
     return PLACE / f"matrix-{row.name}"
 
 
+def floors() -> dict[str, str]:
+    """The lowest version of each package that pyproject.toml allows."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return dict(line.split(">=") for line in declared)
+
+
 def install(row: Row) -> Path:
     folder = environment(row)
     python = folder / "bin" / "python"
@@ -92,10 +102,14 @@ def install(row: Row) -> Path:
     subprocess.run([*run, "--exclude-newer", until, f"apache-airflow=={row.airflow}"], check=True)
     frozen = subprocess.run([uv(), "pip", "freeze", "-p", str(python)], check=True, capture_output=True, text=True)
     keep = folder / "kept.txt"
+    ours = [name for name in floors() if name != "apache-airflow"]
     # Providers are released apart from Airflow, and may be newer than it.
-    lines = [line for line in frozen.stdout.splitlines() if not line.startswith("apache-airflow-providers-")]
-    keep.write_text("\n".join(lines))
-    subprocess.run([*run, "-c", str(keep), "--group", f"{ROOT}/pyproject.toml:test", "-e", str(ROOT)], check=True)
+    free = ("apache-airflow-providers-", *(f"{name}==" for name in ours if row.lowest))
+    keep.write_text("\n".join(line for line in frozen.stdout.splitlines() if not line.startswith(free)))
+    lowest = [f"{name}=={floors()[name]}" for name in ours if row.lowest]
+    subprocess.run(
+        [*run, "-c", str(keep), "--group", f"{ROOT}/pyproject.toml:test", "-e", str(ROOT), *lowest], check=True
+    )
     done.touch()
     return python
 

@@ -114,14 +114,21 @@ async def read_connection(conn_id: str, *, not_before: float, refused: tuple[str
     loop = asyncio.get_running_loop()
     readings = _readings.setdefault(loop, {})
     reading = readings.get(conn_id)
+    waited = False
+    if refused is not None and reading is not None and reading.task is not None:
+        # One under way may tell the new credential, however early it began: no reading for each refusal meanwhile.
+        await asyncio.wait([reading.task])
+        waited, reading = True, readings.get(conn_id)
     if reading is None or not reading.serves(not_before, refused):
         reading = readings[conn_id] = _Reading(conn_id, loop)
-    if reading.settings is not None:
-        return reading.settings
-    task = reading.task
-    settings = await (asyncio.shield(task) if task is not None else _read(conn_id))
-    # All that waited wake in one turn of the event loop; going on one after the other, they do not hold it up.
-    await asyncio.sleep(random.random() * SPREAD)  # noqa: S311 - spreads load, guards nothing
+    settings = reading.settings
+    if settings is None:
+        task = reading.task
+        settings = await (asyncio.shield(task) if task is not None else _read(conn_id))
+        waited = True
+    if waited:
+        # All that waited wake in one turn of the event loop; going on one after the other, they do not hold it up.
+        await asyncio.sleep(random.random() * SPREAD)  # noqa: S311 - spreads load, guards nothing
     return settings
 
 

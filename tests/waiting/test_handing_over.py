@@ -137,8 +137,9 @@ def test_a_poke_waits_in_place_for_no_longer_than_the_timeout(iinked_simulator: 
     assert time.monotonic() - begun < 5
 
 
-def test_after_a_rotation_one_reading_serves_all_waits(
-    iinked_simulator: IinkedSimulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("slow", [0.0, 0.7])
+def test_after_a_rotation_a_reading_or_two_serve_all_waits(
+    slow: float, iinked_simulator: IinkedSimulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 
@@ -147,6 +148,7 @@ def test_after_a_rotation_one_reading_serves_all_waits(
 
     async def counted(self: IinkedSignHook) -> Any:
         readings.append(self.iinked_sign_conn_id)
+        await asyncio.sleep(slow)
         return await real(self)
 
     monkeypatch.setattr(IinkedSignHook, "aget_settings", counted)
@@ -155,13 +157,14 @@ def test_after_a_rotation_one_reading_serves_all_waits(
 
     async def run() -> list[dict[str, Any]]:
         tasks = [asyncio.create_task(run_trigger(trigger)) for trigger in triggers]
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(1.0 + slow)
         iinked_simulator.rotate_api_key()
         connect()
         return await asyncio.gather(*tasks)
 
     assert {event["status"] for event in asyncio.run(run())} == {"ready"}
-    assert len(readings) <= 5
+    # The first; one that was under way, perhaps, when the last key was refused; one after it.
+    assert len(readings) <= 3
 
 
 def test_a_wait_cancelled_while_its_key_is_exchanged_gives_both_shares_back(

@@ -96,6 +96,10 @@ class SyncClient:
         )
         return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
 
+    def await_turn(self) -> None:
+        """Wait until the next request would go out at once, under the ceiling of requests a second."""
+        self._pace.await_turn(self._sleep)
+
     def close(self) -> None:
         """Close the session's sockets."""
         self.session.close()
@@ -113,9 +117,18 @@ class Pace:
         self._next = 0.0
         self._lock = threading.Lock()
 
+    def await_turn(self, sleep: Callable[[float], None]) -> None:
+        """
+        Wait until the next request is due, and leave the turn to it.
+
+        :param sleep: how to wait.
+        """
+        if self._interval and (due := self._next - time.monotonic()) > 0:
+            sleep(due)
+
     def wait(self, sleep: Callable[[float], None]) -> None:
         """
-        Wait until the next request is due.
+        Wait until the next request is due, and take the turn.
 
         :param sleep: how to wait.
         """
@@ -129,15 +142,23 @@ class Pace:
             sleep(due - now)
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Find none, whoever asks: this provider, or a caller with calls of their own."""
+        return None
+
+
 def open_session(url: str, *, pool_size: int = 1) -> requests.Session:
     """
-    Open a session for one host. Proxies and CA bundles of the environment are settled once, here; .netrc is not read.
+    Open a session for one host, which follows no redirect: a credential in its headers would travel along.
+
+    Proxies and CA bundles of the environment are settled once, here; .netrc is not read.
 
     :param url: an address on that host.
     :param pool_size: how many sockets it may keep.
     :return: the session.
     """
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.proxies = get_environ_proxies(url)
     session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True

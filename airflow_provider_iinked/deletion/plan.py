@@ -10,6 +10,8 @@ from airflow_provider_iinked.models import Listing, Video
 
 MAX_LIST_AGE = 60.0
 """Seconds: a list that is older says nothing about what may be deleted now."""
+MAX_PROOF_AGE = 10.0
+"""Seconds: a copy that was read longer ago is read again before its source is deleted."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,18 @@ class Plan:
     to_delete: tuple[Video, ...]
     already_deleted: tuple[Video, ...]
     unlisted: tuple[str, ...]
+
+
+def may_follow(*, now: float, listed_at: float, proved_at: float | None) -> bool:
+    """
+    Tell whether a request may follow what was looked at, or whether that was too long ago.
+
+    :param now: the time, in seconds of the same clock as the others.
+    :param listed_at: when the list was asked for.
+    :param proved_at: when the copy was read to its end; None for a deletion that rests on no copy.
+    :return: True when both are recent.
+    """
+    return now - listed_at <= MAX_LIST_AGE and (proved_at is None or now - proved_at <= MAX_PROOF_AGE)
 
 
 def make_plan(listing: Listing, wanted: Sequence[str] | None, states: Collection[str]) -> Plan:

@@ -17,6 +17,8 @@ from airflow_provider_iinked.storage.store import Store
 
 REQUESTED: Final = "requested"
 DELETED: Final = "deleted"
+WITHDRAWN: Final = "withdrawn"
+"""The request that the receipt was written for never went out, or did nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,23 @@ class ReceiptBook:
     conn_id: str | None
     stamp: TaskStamp
 
-    def request(self, store: Store, url: str, video: Video, proof: Mapping[str, Any] | None) -> dict[str, Any]:
+    def request(
+        self,
+        store: Store,
+        url: str,
+        video: Video,
+        proof: Mapping[str, Any] | None,
+        *,
+        rewrites: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """
-        Write a receipt before the request is sent, durably.
+        Write a receipt before the request is sent, durably. An earlier one of the same recording is kept inside.
 
         :param store: the storage.
         :param url: the receipt.
         :param video: the recording as listed.
         :param proof: what the deletion rests on; None for a deletion without a copy.
+        :param rewrites: this task's own open receipt, whose place the new one takes.
         :return: the receipt, to be completed.
         :raises StorageError: when it cannot be written; nothing may be sent then.
         """
@@ -64,7 +75,11 @@ class ReceiptBook:
         exists, earlier = store.read_json(url)
         if exists and not self._is_own(earlier, video.meeting_video_id):
             set_aside(store, url, "it is not the receipt of this recording")
-        elif exists and earlier.get("status") == DELETED:
+        elif exists and earlier == rewrites:
+            earlier = earlier.get("previous")
+            receipt.update({"previous": earlier} if earlier else {})
+        elif exists and earlier.get("status") != WITHDRAWN:
+            # Another run may be at work, or was killed after its request: its word must not get lost.
             receipt["previous"] = earlier
         store.write_json(url, receipt, overwrite=True, durable=True)
         return receipt
@@ -88,6 +103,20 @@ class ReceiptBook:
             "completed_by": asdict(self.stamp),
         }
         store.write_json(url, done, overwrite=True, durable=True)
+
+    def withdraw(self, store: Store, url: str, receipt: Mapping[str, Any]) -> None:
+        """
+        Take a receipt back whose request never went out, or did nothing: an earlier one gets its place again.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param receipt: what was written before the request.
+        :raises StorageError: when it cannot be written.
+        """
+        if store.read_json(url)[1] != receipt:
+            return  # Another run's by now.
+        earlier = receipt.get("previous")
+        store.write_json(url, earlier or {**receipt, "status": WITHDRAWN}, overwrite=True, durable=True)
 
     def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> bool:
         """

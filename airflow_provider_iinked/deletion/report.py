@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_iinked.archive.report import worst
 from airflow_provider_iinked.deletion.order import DeletionOrder
 from airflow_provider_iinked.deletion.plan import Plan
-from airflow_provider_iinked.exceptions import IinkedSignError
+from airflow_provider_iinked.exceptions import IinkedSignError, StrangerError
 from airflow_provider_iinked.models import SECRET_FIELDS, Listing, VideoState, without_signed_urls
 
 
@@ -71,9 +71,9 @@ def incomplete(
         parts.append(f"Not deleted, or not confirmed: {reasons}.")
     if untouched:
         parts.append(f"Not asked for or not confirmed: {', '.join(untouched)}.")
-    parts.append(
-        f"Deleted by this task: {deleted}. Clearing the task is safe: each deletion is proved and looked up anew."
-    )
+    parts.append(f"Deleted by this task: {deleted}.")
+    if not isinstance(stopped_by, StrangerError):
+        parts.append("Clearing the task is safe: what each deletion rests on is looked up anew.")
     message = " ".join(parts)
     return worst({"": stopped_by} if stopped_by is not None else failures, message)
 

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.client.protocol import backoff, next_wait
-from airflow_provider_iinked.custody.record import folder_of, listing_problems
-from airflow_provider_iinked.custody.stamp import run_token
+from airflow_provider_iinked.custody.record import listing_problems
 from airflow_provider_iinked.deletion.order import DeletionOrder
-from airflow_provider_iinked.deletion.plan import MAX_LIST_AGE, Plan, find_strangers, is_gone, make_plan, vanished
+from airflow_provider_iinked.deletion.paper import Paperwork
+from airflow_provider_iinked.deletion.plan import (
+    MAX_LIST_AGE,
+    Plan,
+    find_strangers,
+    is_gone,
+    make_plan,
+    may_follow,
+    vanished,
+)
 from airflow_provider_iinked.deletion.proof import Proof, prove
-from airflow_provider_iinked.deletion.receipt import ReceiptBook, receipt_place
 from airflow_provider_iinked.deletion.report import build_answer, incomplete
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
@@ -32,7 +39,6 @@ from airflow_provider_iinked.exceptions import (
     StrangerError,
 )
 from airflow_provider_iinked.models import Listing, Video, parse_videos
-from airflow_provider_iinked.storage.store import ADHOC, Store
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
@@ -42,8 +48,14 @@ log = logging.getLogger(__name__)
 _CONFIRM_FOR: Final = 30.0
 # So many recordings in a row that the service cannot delete end the task; hammering it does not help.
 _ENOUGH_TROUBLE: Final = 3
+# So often proof, list and receipt are made anew, until they are recent enough together.
+_ROUNDS: Final = 3
 # After one of these nothing else can go well either: the task ends, with a word about what was done.
 _ENDS_TASK: Final = (AuthenticationError, ConnectionSettingsError, StrangerError)
+
+
+class _GoneError(Exception):
+    """The recording is gone, and this task has not asked for it."""
 
 
 class _TaskEnds(Exception):
@@ -79,11 +91,10 @@ class _Deletion:
         self._hook = hook
         self._order = order
         self._package_id = package_id
-        self._stores: dict[str, Store] = {}
-        self._book = ReceiptBook(package_id, "", order.conn_id, order.stamp)
+        self._papers = Paperwork(order, package_id, hook.api_base)
         self._asked: set[str] = set()
+        self._unclear: set[str] = set()
         self._gone_before: set[str] = set()
-        self._open_receipts: dict[str, dict[str, Any]] = {}
         self._answers: dict[str, dict[str, Any] | None] = {}
         self._in_trouble = 0
         self._refusals: dict[str, IinkedSignError] = {}
@@ -92,9 +103,8 @@ class _Deletion:
     def run(self) -> dict[str, Any]:
         order = self._order
         log.info("iinked Sign API: %s", self._hook.api_base)
-        self._book = ReceiptBook(self._package_id, self._hook.api_base, order.conn_id, order.stamp)
-        for url in self._receipt_folders():
-            self._store(url).remove_litter(url)
+        for url in self._papers.folders():
+            self._papers.store(url).remove_litter(url)
         try:
             self._list()
         except _TaskEnds as end:
@@ -149,29 +159,6 @@ class _Deletion:
             self._gone_before.update(video_id.casefold() for video_id in gone)
             log.warning("Gone meanwhile, not asked for by this task: %s", ", ".join(gone))
 
-    def _store(self, url: str) -> Store:
-        """Open each storage once in a task, afresh: nothing in it comes from another task's cache."""
-        scheme, _, rest = url.partition("://")
-        root = f"{scheme}://{rest.partition('/')[0]}"
-        if root not in self._stores:
-            self._stores[root] = Store(url, run_token(self._order.stamp) or ADHOC)
-        return self._stores[root]
-
-    def _receipt(self, video_id: str) -> str | None:
-        """Name the place of a receipt; beside a copy it has the name that the copy has."""
-        copy = self._order.copy_of(video_id)
-        if copy is not None:
-            return receipt_place(copy.uri, None, self._package_id, copy.meeting_video_id)
-        return receipt_place(None, self._order.receipt_destination, self._package_id, video_id)
-
-    def _receipt_folders(self) -> set[str]:
-        if self._order.preview:
-            return set()
-        if self._order.copies is not None:
-            return {folder_of(copy.uri) for copy in self._order.copies.values()}
-        place = self._receipt("any")
-        return {folder_of(place)} if place else set()
-
     def _note_gone(self, plan: Plan) -> None:
         """What is gone is done; complete the receipts of runs that were killed between request and receipt."""
         for video_id in plan.unlisted:
@@ -181,11 +168,10 @@ class _Deletion:
         if self._order.preview:
             return
         for video_id in (*(video.meeting_video_id for video in plan.already_deleted), *plan.unlisted):
-            place = self._receipt(video_id)
-            if place is not None:
-                with self._noting_id(video_id):
-                    if self._book.complete_left_over(self._store(place), place, video_id):
-                        log.info("Video %s: completed the receipt of an earlier run: %s", video_id, place)
+            with self._noting_id(video_id):
+                if self._papers.complete(video_id, None):
+                    place = self._papers.place(video_id)
+                    log.info("Video %s: completed the receipt of an earlier run: %s", video_id, place)
 
     # --- one recording ------------------------------------------------------------------------------------------
 
@@ -193,8 +179,9 @@ class _Deletion:
         """Prove and ask, until the recording is gone or patience ends."""
         attempt, waited = 1, 0.0
         while True:
-            proof = self._prove(video)
-            if not self._check_listed(video, proof):
+            try:
+                proof = self._make_ready(video)
+            except _GoneError:
                 log.info("Video %s was deleted by someone else meanwhile.", video.meeting_video_id)
                 self._done(video, None)
                 return
@@ -204,6 +191,7 @@ class _Deletion:
                 return
             wait = next_wait(error, attempt=attempt, max_retries=self._hook.settings.max_retries, waited=waited)
             if wait is None:
+                self._withdraw(video)
                 self._give_up(error)
             log.warning(
                 "Video %s: %s It is still listed; proving and asking again in %.1f s.",
@@ -224,37 +212,55 @@ class _Deletion:
             raise _TaskEnds(error)
         raise error
 
+    def _make_ready(self, video: Video) -> Proof | None:
+        """Prove, look and write the receipt, until all of it is so recent that the request may follow."""
+        try:
+            for _ in range(_ROUNDS):
+                proof = self._prove(video)
+                proved_at = time.monotonic() if proof is not None else None
+                self._check_listed(video, proof)
+                self._papers.open(video, proof)
+                self._hook.client.await_turn()
+                if may_follow(now=time.monotonic(), listed_at=self._listed_at, proved_at=proved_at):
+                    return proof
+        except (IinkedSignError, _TaskEnds, _GoneError):
+            self._withdraw(video)
+            raise
+        self._withdraw(video)
+        raise ServiceUnavailableError(
+            f"kept on the platform: its proof, the list and its receipt were {_ROUNDS} times too old for a request to "
+            "follow. Look at what is slow: the storage, the API, or max_requests_per_second of the connection",
+            sent=False,
+        )
+
+    def _withdraw(self, video: Video) -> None:
+        """Take the receipt back, unless a request went out whose answer was unclear."""
+        if video.meeting_video_id not in self._unclear:
+            self._papers.withdraw(video.meeting_video_id)
+
     def _prove(self, video: Video) -> Proof | None:
         """Prove the copy that a deletion rests on; None for a deletion without copies."""
         copy = self._order.copy_of(video.meeting_video_id)
         if copy is not None:
-            return prove(self._store(copy.uri), copy, api_base=self._hook.api_base, recheck=self._order.recheck)
+            return prove(self._papers.store(copy.uri), copy, api_base=self._hook.api_base, recheck=self._order.recheck)
         if self._order.copies is not None:
             raise ProofError("kept on the platform: there is no verified copy of it")
         return None
 
-    def _check_listed(self, video: Video, proof: Proof | None) -> bool:
-        """See that the recording as listed now may be deleted, and is what was copied; False when it is gone."""
+    def _check_listed(self, video: Video, proof: Proof | None) -> None:
+        """See that the recording as listed now may be deleted, and is what was copied."""
         now = self._listed(video)
         if now is None:
-            return False
+            raise _GoneError
         if now.state not in self._order.states:
             raise StateRefusedError(f"kept on the platform: it is {now.state!r} now")
         problems = listing_problems(proof.record, now) if proof is not None else []
         if problems:
             raise ProofError(f"kept on the platform, it is no longer what was copied: {'; '.join(problems)}")
-        return True
 
     def _ask(self, video: Video, proof: Proof | None) -> IinkedSignError | None:
-        """Write the receipt and send one request; return the error after which it may be asked for again."""
+        """Send one request; return the error after which it may be asked for again."""
         video_id = video.meeting_video_id
-        place = self._receipt(video_id)
-        if place is not None:
-            facts = proof.facts if proof else None
-            self._open_receipts[video_id] = self._book.request(self._store(place), place, video, facts)
-            if not self._check_listed(video, proof):
-                self._done(video, None)
-                return None
         self._asked.add(video_id.casefold())
         try:
             named = parse_videos(self._hook.delete_video(self._package_id, video_id, max_retries=0), self._package_id)
@@ -291,16 +297,19 @@ class _Deletion:
 
     def _let_list_decide(self, video: Video, error: IinkedSignError) -> IinkedSignError | None:
         """After an unclear answer look at the list instead of asking again blindly."""
+        self._unclear.add(video.meeting_video_id)
         before = self._listing
         now = self._list()
         refused = isinstance(error, RequestRefusedError)
-        # A refusal did nothing; what vanished meanwhile was then another run's doing.
-        if not refused and (strangers := vanished(before, now, asked=self._asked)):
+        if refused:
+            # A refusal did nothing; what vanished meanwhile was then another run's doing.
+            self._warn_of_vanished(before, now)
+        elif strangers := vanished(before, now, asked=self._asked):
             raise _TaskEnds(
                 StrangerError(
                     f"After an unclear answer to the deletion of video {video.meeting_video_id} the list shows that "
                     f"{', '.join(strangers)}, not asked for, is gone too. Everything stops here. Save what copies "
-                    "there are, and ask iinked Sign what happened"
+                    "there are and ask iinked Sign what happened; do not clear the task before that"
                 )
             )
         if is_gone(now, video):
@@ -316,14 +325,7 @@ class _Deletion:
     def _done(self, video: Video, told: Video | None) -> None:
         """Note that a recording is gone, and complete its receipt."""
         self._answers[video.meeting_video_id] = dict(told.fields) if told else None
-        receipt = self._open_receipts.pop(video.meeting_video_id, None)
-        place = self._receipt(video.meeting_video_id)
-        if place is None:
-            return
-        if receipt is None:
-            self._book.complete_left_over(self._store(place), place, video.meeting_video_id)
-        else:
-            self._book.complete(self._store(place), place, receipt, told.public_fields() if told else None)
+        self._papers.complete(video.meeting_video_id, told)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -359,7 +361,9 @@ class _Deletion:
         sound = {}
         for video in plan.to_delete:
             with self._noting(video):
-                if not self._check_listed(video, self._prove(video)):
+                try:
+                    self._check_listed(video, self._prove(video))
+                except _GoneError:
                     continue
                 sound[video.meeting_video_id] = dict(video.fields)
                 log.info("Preview: video %s would be deleted.", video.meeting_video_id)

@@ -231,6 +231,14 @@ def test_the_connections_ceiling_of_requests_is_kept(chain, connect):
     assert time.monotonic() - started >= 0.5
 
 
+def test_the_session_takes_no_key_along_a_redirect_either(chain, hook):
+    package, _ = chain.package("a")
+    chain.sim.faults.add(Fault(call="list", kind="redirect", status=307, on="first"))
+    answer = hook.get_conn().get(f"{hook.api_base}/packages/{package}/videos", timeout=5)
+    assert answer.status_code == 307
+    assert len(chain.ledger.requests()) == 1
+
+
 def test_no_redirect_of_the_api_is_followed(chain, hook):
     chain.sim.faults.add(Fault(call="list", kind="redirect", status=308, on="always"))
     with pytest.raises(exceptions.UnexpectedAnswerError, match="redirects are not followed"):

@@ -194,10 +194,7 @@ class DagResult:
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
-        try:
-            from airflow.models.xcom import XComModel as Model
-        except ImportError:
-            from airflow.models.xcom import XCom as Model
+        Model = _xcom_model()
         where = {"dag_id": self.run.dag_id, "run_id": self.run.run_id, "task_id": task_id, "key": key}
         with create_session() as session:
             row = session.scalar(select(Model).filter_by(map_index=map_index, **where))
@@ -211,9 +208,15 @@ class DagResult:
         from airflow.utils.session import create_session
         from sqlalchemy import text
 
+        query = f"select key, value from {_xcom_model().__tablename__} where run_id = :run"
         with create_session() as session:
-            rows = session.execute(text("select key, value from xcom where run_id = :run"), {"run": self.run.run_id})
-            return repr(list(rows))
+            return repr(list(session.execute(text(query), {"run": self.run.run_id})))
+
+
+def _xcom_model() -> Any:
+    from airflow.models import xcom
+
+    return getattr(xcom, "XComModel", None) or xcom.XCom
 
 
 def copy_database(source: Path, target: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -15,8 +15,9 @@ from airflow_provider_iinked.custody.record import (
     read_stored_video,
     record_uri,
 )
+from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.store import Store, validator_of
+from airflow_provider_iinked.storage.store import Mark, Store, validator_of
 
 
 class Verdict(Enum):
@@ -40,13 +41,15 @@ class Existing:
     :param verdict: what is to be thought of it.
     :param stored: the copy, when it is whole.
     :param reason: what is wrong, when something is.
-    :param set_aside: URLs to set aside before it is fetched anew.
+    :param set_aside: URLs to set aside before it is fetched anew, in this order.
+    :param judged: what lay under each of them when it was found wanting.
     """
 
     verdict: Verdict
     stored: StoredVideo | None = None
     reason: str = ""
     set_aside: tuple[str, ...] = ()
+    judged: tuple[Mark | None, ...] = ()
 
 
 def look(
@@ -64,9 +67,29 @@ def look(
     :param meeting_video_id: the recording.
     :param video: the recording as listed now; None when it is gone.
     :return: what is to be thought of it.
-    :raises StorageError: when it cannot be looked at; it is left alone then.
+    :raises StorageError: when it cannot be looked at, or another run changes it meanwhile; it is left alone then.
     """
-    url = record_uri(folder, meeting_video_id)
+
+    def judge() -> Existing:
+        return _judge(store, record_uri(folder, meeting_video_id), api_base, package_id, meeting_video_id, video)
+
+    existing = judge()
+    if existing.verdict is not Verdict.STALE:
+        return existing
+    # Only what was found wanting may be set aside: noted first, then judged again.
+    judged = tuple(store.mark(url) for url in existing.set_aside)
+    again = judge()
+    if again.set_aside != existing.set_aside:
+        raise StorageError(
+            f"What lies at {folder} for video {meeting_video_id} changed while it was looked at: another run is at "
+            "work there. Clearing the task is safe"
+        )
+    return replace(again, judged=judged)
+
+
+def _judge(
+    store: Store, url: str, api_base: str, package_id: str, meeting_video_id: str, video: Video | None
+) -> Existing:
     exists, record = store.read_json(url)
     if not exists:
         return Existing(Verdict.ABSENT)

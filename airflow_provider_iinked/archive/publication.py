@@ -98,12 +98,13 @@ class Publisher:
                 fetched.upload.publish()
                 return None
             except FileExistsError:
+                judged = self.store.mark(uri)
                 if self.store.read_json(custody_uri)[0]:
                     return self._check_first(video, custody_uri)
                 if self.store.sha256(uri) == (fetched.sha256, fetched.size):
                     # A run that was killed before it wrote the record left the very same bytes.
                     return None
-                set_aside(self.store, uri, "it has no custody record and is not the recording")
+                set_aside(self.store, uri, "it has no custody record and is not the recording", judged=judged)
             except IinkedSignError:
                 raise
             except Exception as error:

@@ -27,6 +27,7 @@ from airflow_provider_iinked.exceptions import (
     NotArchivedError,
     ProofError,
     RecordingDeletedError,
+    StorageError,
     TransferError,
 )
 from airflow_provider_iinked.models import Listing, StoredVideo, Video
@@ -126,10 +127,18 @@ class _Archive:
             elif existing.verdict is Verdict.FOREIGN:
                 raise ProofError(f"what lies at the destination is not this recording's: {existing.reason}")
             else:
-                for url in existing.set_aside:
-                    set_aside(self._store, url, existing.reason)
+                self._set_aside(existing)
                 return False
         return True
+
+    def _set_aside(self, existing: Existing) -> None:
+        """The record goes first: of two runs that found it wanting, one alone may go on to the copy."""
+        for url, judged in zip(existing.set_aside, existing.judged, strict=True):
+            if not set_aside(self._store, url, existing.reason, judged=judged):
+                raise StorageError(
+                    f"{url} changed while it was looked at: another run is at work there, and nothing was moved. "
+                    "Clearing the task is safe"
+                )
 
     def _look_for_gone(self, selection: Selection, listing: Listing, recorded: dict[str, str]) -> None:
         """Recordings that are gone from the platform are done when their copies are whole."""

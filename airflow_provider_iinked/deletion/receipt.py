@@ -10,6 +10,7 @@ import pendulum
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.custody.record import FORMAT, TaskStamp, folder_of, receipt_uri
+from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage.aside import set_aside
 from airflow_provider_iinked.storage.destination import join
@@ -74,7 +75,7 @@ class ReceiptBook:
         }
         exists, earlier = store.read_json(url)
         if exists and not self._is_own(earlier, video.meeting_video_id):
-            set_aside(store, url, "it is not the receipt of this recording")
+            self._set_aside(store, url, video.meeting_video_id)
         elif exists and earlier == rewrites:
             earlier = earlier.get("previous")
             receipt.update({"previous": earlier} if earlier else {})
@@ -133,6 +134,13 @@ class ReceiptBook:
             return False
         self.complete(store, url, receipt, None)
         return True
+
+    def _set_aside(self, store: Store, url: str, meeting_video_id: str) -> None:
+        """Only what was found to be no receipt of ours: noted first, then read again."""
+        judged = store.mark(url)
+        is_own = self._is_own(store.read_json(url)[1], meeting_video_id)
+        if is_own or not set_aside(store, url, "it is not the receipt of this recording", judged=judged):
+            raise StorageError(f"{url} changed while it was looked at: another run is at work there")
 
     def _is_own(self, receipt: Any, meeting_video_id: str) -> bool:
         """Tell whether a receipt speaks of this recording in this data centre; two may share a folder."""

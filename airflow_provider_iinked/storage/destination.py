@@ -29,7 +29,7 @@ def check_destination(value: object, field: str = "destination") -> str:
     problem = _problem(value)
     if problem:
         raise InvalidArgumentError(
-            f"{field} {value!r} {problem}. Nothing was sent. "
+            f"{field} {_without_secrets(value)!r} {problem}. Nothing was sent. "
             "Use an absolute URL such as s3://conn_id@bucket/prefix or file:///data/recordings."
         )
     match = _URL.fullmatch(value)
@@ -37,6 +37,12 @@ def check_destination(value: object, field: str = "destination") -> str:
     if scheme in LOCAL_SCHEMES:
         rest = "/" + "/".join(part for part in rest.removeprefix("localhost").split("/") if part)
     return f"{scheme}://{rest.rstrip('/') or '/'}"
+
+
+def _without_secrets(url: str) -> str:
+    """A signature stands behind the question mark, a password before the @."""
+    shown = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", shown)
 
 
 def scheme_of(url: str) -> str:

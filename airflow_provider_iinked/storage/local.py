@@ -32,6 +32,16 @@ def give_name(source: str, target: str) -> None:
     os.unlink(source)
 
 
+def rename(source: str, target: str) -> None:
+    """
+    Give a file another name in one step: whatever it is by now, its bytes have a name all along.
+
+    :param source: its present path.
+    :param target: a path that nobody else uses, in the same folder.
+    """
+    os.rename(source, target)
+
+
 def open_locked(path: str) -> int:
     """
     Create a file that others can see is being written.
@@ -92,11 +102,27 @@ def write_whole(path: str, data: bytes, temporary: str, *, overwrite: bool, dura
                 give_name(temporary, path)
             except FileExistsError:
                 return False
+        if durable:
+            sync([os.path.dirname(path)])
         return True
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         os.close(handle)
+
+
+def sync_folders_above(folder: str) -> None:
+    """
+    See to it that the names of folders that were just made survive a loss of power.
+
+    Those that may not be opened, or do not know what that means, are not ours to have made.
+
+    :param folder: the lowest of them.
+    """
+    while (above := os.path.dirname(folder)) != folder:
+        folder = above
+        with contextlib.suppress(OSError):
+            sync([folder])
 
 
 def write_all(handle: int, data: bytes | memoryview) -> None:
@@ -113,11 +139,11 @@ def write_all(handle: int, data: bytes | memoryview) -> None:
 
 def sync(paths: Sequence[str]) -> None:
     """
-    See to it that files, and their names in their folders, survive a loss of power.
+    See to it that the bytes of files, and the names in folders, survive a loss of power.
 
-    :param paths: the files.
+    :param paths: files and folders.
     """
-    for path in [*paths, *sorted({os.path.dirname(path) for path in paths})]:
+    for path in paths:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

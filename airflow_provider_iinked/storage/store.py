@@ -30,6 +30,20 @@ _VALIDATORS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# What tells one object under a name from the next one under the same name; each store gives some of them.
+_IDENTITY = (
+    *(name for names in _VALIDATORS.values() for name in names),
+    "LastModified",
+    "last_modified",
+    "ino",
+    "mtime",
+    "size",
+)
+
+Mark = tuple[tuple[str, str], ...]
+"""What lay under a name at a moment."""
+
+
 class Store:
     """
     The file system behind a URL, opened afresh: nothing that it answers comes from a cache.
@@ -46,6 +60,7 @@ class Store:
         self.token = token
         self.is_local = is_local(url)
         self.scheme = scheme_of(url)
+        self._settled: set[str] = set()
         try:
             path = ObjectStoragePath(url)
             self.fs = _without_caches(path.fs)
@@ -53,12 +68,12 @@ class Store:
             raise InvalidArgumentError(
                 f"Airflow knows no file system for {self.scheme}:// ({type(error).__name__}). Nothing was sent. "
                 "Install the provider and the fsspec package of that store."
-            ) from error
+            ) from None
         except Exception as error:
             raise StorageError(
                 f"The storage behind {self.scheme}:// could not be opened ({type(error).__name__}). Nothing was sent. "
                 "Check the connection in the URL."
-            ) from error
+            ) from None
 
     @property
     def is_s3(self) -> bool:
@@ -96,6 +111,17 @@ class Store:
             except FileNotFoundError:
                 return None
             return found if found.get("type") != "directory" else None
+
+    def mark(self, url: str) -> Mark | None:
+        """
+        Note what lies under a name now, to tell later whether it is still the same.
+
+        :param url: the object.
+        :return: its identity, as far as the store tells; None when it does not exist.
+        :raises StorageError: when it cannot be looked at.
+        """
+        info = self.info(url)
+        return None if info is None else tuple((name, str(info[name])) for name in _IDENTITY if name in info)
 
     def list_names(self, url: str) -> list[str]:
         """
@@ -147,7 +173,10 @@ class Store:
             data = json.dumps(value, indent=2).encode() + b"\n"
             if self.is_local:
                 path = self.path(url)
-                return local.write_whole(path, data, self.temporary(path), overwrite=overwrite, durable=durable)
+                written = local.write_whole(path, data, self.temporary(path), overwrite=overwrite, durable=durable)
+                if durable:
+                    self._settle_folder(os.path.dirname(path))
+                return written
             if overwrite:
                 self.fs.pipe_file(self.path(url), data)
                 return True
@@ -197,20 +226,23 @@ class Store:
 
         :param source: the object.
         :param target: its new name, which must be free.
-        :raises StorageError: when it cannot be moved; nothing is removed then.
+        :raises StorageError: when it cannot be moved, or another lies there meanwhile; nothing is removed then.
         """
         with self._speaking_of("move", source):
             if self.is_local:
-                local.give_name(self.path(source), self.path(target))
+                local.rename(self.path(source), self.path(target))
                 return
+            seen = self.mark(source)
             self.fs.cp_file(self.path(source), self.path(target))
             if self.is_azure:
                 from airflow_provider_iinked.storage.azure import finish_copy
 
                 finish_copy(self, target)
-            before, after = self.info(source) or {}, self.info(target) or {}
-            if after.get("size") is None or after.get("size") != before.get("size"):
+            after = dict(self.mark(target) or ())
+            if seen is None or after.get("size") is None or after["size"] != dict(seen).get("size"):
                 raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
+            if self.mark(source) != seen:
+                raise StorageError(f"{source} changed while it was moved to {target}. Nothing was removed.")
             self.fs.rm_file(self.path(source))
 
     def remove(self, url: str) -> None:
@@ -233,7 +265,17 @@ class Store:
         if not self.is_local:
             return
         with self._speaking_of("sync", urls[0]):
-            local.sync([self.path(url) for url in urls])
+            paths = [self.path(url) for url in urls]
+            folders = {os.path.dirname(path) for path in paths}
+            local.sync([*paths, *sorted(folders)])
+            for folder in folders:
+                self._settle_folder(folder)
+
+    def _settle_folder(self, folder: str) -> None:
+        """Once a task is enough for the folders above: what was made is there by then."""
+        if folder not in self._settled:
+            local.sync_folders_above(folder)
+            self._settled.add(folder)
 
     def temporary(self, path: str) -> str:
         """

@@ -206,11 +206,13 @@ class DagResult:
     def xcom_texts(self) -> str:
         """All XComs of the run as they lie in the database."""
         from airflow.utils.session import create_session
-        from sqlalchemy import text
+        from sqlalchemy import select
 
-        query = f"select key, value from {_xcom_model().__tablename__} where run_id = :run"
+        model = _xcom_model()
         with create_session() as session:
-            return repr(list(session.execute(text(query), {"run": self.run.run_id})))
+            rows = list(session.execute(select(model.key, model.value).where(model.run_id == self.run.run_id)))
+        assert rows
+        return repr(rows)
 
 
 def _xcom_model() -> Any:

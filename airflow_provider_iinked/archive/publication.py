@@ -87,7 +87,11 @@ class Publisher:
             media=fetched.media,
         )
         if not self.store.write_json(custody_uri, record):
-            return self._check_first(video, custody_uri)
+            first = self._check_first(video, custody_uri)
+            if first.uri != uri:
+                # The first run's copy has another suffix: ours would lie there without a record.
+                self.store.remove(uri)
+            return first
         return StoredVideo(self.package_id, video.meeting_video_id, uri, fetched.size, fetched.sha256, custody_uri)
 
     def _take_name(self, video: Video, fetched: Fetched, custody_uri: str) -> StoredVideo | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
+from fsspec import AbstractFileSystem
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage import local
@@ -231,6 +232,10 @@ class Store:
         with self._speaking_of("move", source):
             if self.is_local:
                 local.rename(self.path(source), self.path(target))
+                return
+            if type(self.fs).mv is not AbstractFileSystem.mv:
+                # Its own, in one step as a rule; some of these (sftp, smb) cannot copy on their side at all.
+                self.fs.mv(self.path(source), self.path(target))
                 return
             seen = self.mark(source)
             self.fs.cp_file(self.path(source), self.path(target))

@@ -258,4 +258,6 @@ def _source(receipt: object) -> str:
     if receipt is None:
         return "kept"
     status = receipt.get("status") if isinstance(receipt, dict) else None
-    return status if status in ("deleted", "requested") else "unclear"
+    # A withdrawn one was written for a request that never went out, or did nothing.
+    said = {"deleted": "deleted", "requested": "requested", "withdrawn": "kept"}
+    return said.get(status, "unclear") if isinstance(status, str) else "unclear"

@@ -41,7 +41,7 @@ def test_a_wait_put_off_again_and_again_ends_as_it_should(
         return next(iter(deployment.states("chain", task_id)), "")
 
     def polls() -> int:
-        return len([request for request in sim.ledger.requests(call="list") if request.body["packageId"] == package])
+        return len([request for request in sim.ledger.requests(call="list") if request.package_id == package])
 
     try:
         until(lambda: polls() >= 3, PATIENCE, "put off twice")

@@ -36,6 +36,13 @@ def test_whole_copies_are_ok_and_their_source_is_known(chain: Any) -> None:
     assert statuses(chain) == {first: ("ok", "kept"), second: ("ok", "deleted")}
 
 
+def test_a_withdrawn_receipt_says_that_the_source_was_kept(chain: Any) -> None:
+    package, (video,) = chain.package("video-1")
+    chain.delete(verified_copies=chain.download(package))
+    edit(chain.path(package, f"{video}.deletion.json"), status="withdrawn")
+    assert statuses(chain) == {video: ("ok", "kept")}
+
+
 @pytest.mark.parametrize(
     ("damage", "status"),
     [

@@ -19,13 +19,16 @@ DAG = """
         waiting = {{"mode": "reschedule", "poke_interval": 3, "deferrable": False}}
         wait = IinkedVideosArchivedSensor(task_id="wait", package_id={package!r}, timeout=600, **waiting)
         copies = IinkedDownloadVideosOperator(
-            task_id="download", package_id={package!r}, meeting_video_ids=wait.output, destination={destination!r}
+            task_id="download",
+            package_id={package!r},
+            meeting_video_ids=wait.output["meeting_video_ids"],
+            destination={destination!r},
         )
         IinkedDeleteVideosOperator(task_id="delete", verified_copies=copies.output)
         IinkedVideosArchivedSensor(task_id="late", package_id={late!r}, timeout=10, **waiting)
         IinkedVideosArchivedSensor(task_id="skipped", package_id={late!r}, timeout=10, soft_fail=True, **waiting)
 """
-PATIENCE = 400
+PATIENCE = 240
 
 
 def test_a_wait_put_off_again_and_again_ends_as_it_should(

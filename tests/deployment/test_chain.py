@@ -16,7 +16,7 @@ DAG = """
     from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 
     with DAG(dag_id="chain", start_date=datetime(2026, 1, 1), schedule=None) as dag:
-        waiting = {{"mode": "reschedule", "poke_interval": 3, "deferrable": False}}
+        waiting = {{"mode": "reschedule", "poke_interval": 10, "deferrable": False}}
         wait = IinkedVideosArchivedSensor(task_id="wait", package_id={package!r}, timeout=600, **waiting)
         copies = IinkedDownloadVideosOperator(
             task_id="download",
@@ -25,9 +25,11 @@ DAG = """
             destination={destination!r},
         )
         IinkedDeleteVideosOperator(task_id="delete", verified_copies=copies.output)
-        IinkedVideosArchivedSensor(task_id="late", package_id={late!r}, timeout=10, **waiting)
-        IinkedVideosArchivedSensor(task_id="skipped", package_id={late!r}, timeout=10, soft_fail=True, **waiting)
+        IinkedVideosArchivedSensor(task_id="late", package_id={late!r}, timeout=25, **waiting)
+        IinkedVideosArchivedSensor(task_id="skipped", package_id={late!r}, timeout=25, soft_fail=True, **waiting)
 """
+# Ten seconds between two looks: 3.0's LocalExecutor tells of a task's end five seconds late, and its scheduler fails a
+# task that has started anew by then.
 PATIENCE = 240
 
 

@@ -102,11 +102,10 @@ def install(row: Row) -> Path:
     subprocess.run([*run, "--exclude-newer", until, f"apache-airflow=={row.airflow}"], check=True)
     frozen = subprocess.run([uv(), "pip", "freeze", "-p", str(python)], check=True, capture_output=True, text=True)
     keep = folder / "kept.txt"
-    ours = [name for name in floors() if name != "apache-airflow"]
+    lowest = [f"{name}=={floor}" for name, floor in floors().items() if row.lowest and name != "apache-airflow"]
     # Providers are released apart from Airflow, and may be newer than it.
-    free = ("apache-airflow-providers-", *(f"{name}==" for name in ours if row.lowest))
+    free = ("apache-airflow-providers-", *(f"{pin.partition('==')[0]}==" for pin in lowest))
     keep.write_text("\n".join(line for line in frozen.stdout.splitlines() if not line.startswith(free)))
-    lowest = [f"{name}=={floors()[name]}" for name in ours if row.lowest]
     subprocess.run(
         [*run, "-c", str(keep), "--group", f"{ROOT}/pyproject.toml:test", "-e", str(ROOT), *lowest], check=True
     )
@@ -126,7 +125,6 @@ def test(row: Row, workers: str, arguments: list[str]) -> str:
     with log.open("w") as output:
         # An environment may have been made from another clone; what is tested is this one.
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        env.pop("PYTHONDONTWRITEBYTECODE", None)
         subprocess.run([*command, *arguments], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
     last = [line for line in log.read_text().splitlines() if " in " in line and "s" in line]
     found = re.findall(r"(\d+) (passed|failed|skipped|errors?)\b", last[-1] if last else "")

@@ -29,6 +29,17 @@ class Plan:
     unlisted: tuple[str, ...]
 
 
+def is_recent(listed_at: float, *, now: float) -> bool:
+    """
+    Tell whether a list still says what may be deleted.
+
+    :param listed_at: when it was asked for, in seconds of the same clock as ``now``.
+    :param now: the time.
+    :return: True when it is young enough.
+    """
+    return now - listed_at <= MAX_LIST_AGE
+
+
 def may_follow(*, now: float, listed_at: float, proved_at: float | None) -> bool:
     """
     Tell whether a request may follow what was looked at, or whether that was too long ago.
@@ -38,7 +49,7 @@ def may_follow(*, now: float, listed_at: float, proved_at: float | None) -> bool
     :param proved_at: when the copy was read to its end; None for a deletion that rests on no copy.
     :return: True when both are recent.
     """
-    return now - listed_at <= MAX_LIST_AGE and (proved_at is None or now - proved_at <= MAX_PROOF_AGE)
+    return is_recent(listed_at, now=now) and (proved_at is None or now - proved_at <= MAX_PROOF_AGE)
 
 
 def make_plan(listing: Listing, wanted: Sequence[str] | None, states: Collection[str]) -> Plan:

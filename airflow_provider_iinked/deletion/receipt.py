@@ -76,12 +76,8 @@ class ReceiptBook:
         exists, earlier = store.read_json(url)
         if exists and not self._is_own(earlier, video.meeting_video_id):
             self._set_aside(store, url, video.meeting_video_id)
-        elif exists and earlier == rewrites:
-            earlier = earlier.get("previous")
-            receipt.update({"previous": earlier} if earlier else {})
-        elif exists and earlier.get("status") != WITHDRAWN:
-            # Another run may be at work, or was killed after its request: its word must not get lost.
-            receipt["previous"] = earlier
+        elif exists and (kept := _worth_keeping(earlier, rewrites)):
+            receipt["previous"] = kept
         store.write_json(url, receipt, overwrite=True, durable=True)
         return receipt
 
@@ -148,6 +144,13 @@ class ReceiptBook:
             return False
         named = (str(receipt.get("package_id")), str(receipt.get("meeting_video_id")))
         return tuple(map(str.casefold, named)) == (self.package_id.casefold(), meeting_video_id.casefold())
+
+
+def _worth_keeping(earlier: Mapping[str, Any], rewrites: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Another run may be at work, or was killed after its request: its word must not get lost. Our own is rewritten."""
+    if earlier == rewrites:
+        return earlier.get("previous")
+    return None if earlier.get("status") == WITHDRAWN else earlier
 
 
 def receipt_place(copy_uri: str | None, receipt_destination: str | None, package_id: str, video_id: str) -> str | None:

@@ -14,10 +14,10 @@ from airflow_provider_iinked.custody.record import listing_problems
 from airflow_provider_iinked.deletion.order import DeletionOrder
 from airflow_provider_iinked.deletion.paper import Paperwork
 from airflow_provider_iinked.deletion.plan import (
-    MAX_LIST_AGE,
     Plan,
     find_strangers,
     is_gone,
+    is_recent,
     make_plan,
     may_follow,
     vanished,
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONFIRM_FOR: Final = 30.0
+_STOP: Final = (
+    "Everything stops here. Save what copies there are and ask iinked Sign what happened; do not clear the task before "
+    "that"
+)
 # So many recordings in a row that the service cannot delete end the task; hammering it does not help.
 _ENOUGH_TROUBLE: Final = 3
 # So often proof, list and receipt are made anew, until they are recent enough together.
@@ -148,7 +152,7 @@ class _Deletion:
 
     def _listed(self, video: Video) -> Video | None:
         """Return the recording as a list shows it that is younger than a minute; None when it is gone."""
-        if time.monotonic() - self._listed_at > MAX_LIST_AGE:
+        if not is_recent(self._listed_at, now=time.monotonic()):
             before = self._listing
             self._warn_of_vanished(before, self._list())
         return None if is_gone(self._listing, video) else self._listing.find(video.meeting_video_id)
@@ -290,8 +294,7 @@ class _Deletion:
                 raise _TaskEnds(
                     StrangerError(
                         f"Asked to delete video {video.meeting_video_id}, the API answered that it also deleted "
-                        f"{', '.join(strangers)}, not asked for. Everything stops here. Save what copies there are and "
-                        "ask iinked Sign what happened; do not clear the task before that"
+                        f"{', '.join(strangers)}, not asked for. {_STOP}"
                     )
                 ) from None
 
@@ -308,8 +311,7 @@ class _Deletion:
             raise _TaskEnds(
                 StrangerError(
                     f"After an unclear answer to the deletion of video {video.meeting_video_id} the list shows that "
-                    f"{', '.join(strangers)}, not asked for, is gone too. Everything stops here. Save what copies "
-                    "there are and ask iinked Sign what happened; do not clear the task before that"
+                    f"{', '.join(strangers)}, not asked for, is gone too. {_STOP}"
                 )
             )
         if is_gone(now, video):

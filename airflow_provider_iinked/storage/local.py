@@ -32,16 +32,6 @@ def give_name(source: str, target: str) -> None:
     os.unlink(source)
 
 
-def rename(source: str, target: str) -> None:
-    """
-    Give a file another name in one step: whatever it is by now, its bytes have a name all along.
-
-    :param source: its present path.
-    :param target: a path that nobody else uses, in the same folder.
-    """
-    os.rename(source, target)
-
-
 def open_locked(path: str) -> int:
     """
     Create a file that others can see is being written.
@@ -87,7 +77,7 @@ def write_whole(path: str, data: bytes, temporary: str, *, overwrite: bool, dura
     :param data: its bytes.
     :param temporary: a free name in the same folder.
     :param overwrite: whether a file of that name may be replaced.
-    :param durable: whether it must survive a loss of power before this returns.
+    :param durable: whether its bytes must survive a loss of power before they get their name.
     :return: False when it exists and may not be replaced.
     """
     handle = open_locked(temporary)
@@ -102,8 +92,6 @@ def write_whole(path: str, data: bytes, temporary: str, *, overwrite: bool, dura
                 give_name(temporary, path)
             except FileExistsError:
                 return False
-        if durable:
-            sync([os.path.dirname(path)])
         return True
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -231,7 +231,8 @@ class Store:
         """
         with self._speaking_of("move", source):
             if self.is_local:
-                local.rename(self.path(source), self.path(target))
+                # In one step: whatever lies there by now, its bytes have a name all along.
+                os.rename(self.path(source), self.path(target))
                 return
             if type(self.fs).mv is not AbstractFileSystem.mv:
                 # Its own, in one step as a rule; some of these (sftp, smb) cannot copy on their side at all.
@@ -271,13 +272,13 @@ class Store:
             return
         with self._speaking_of("sync", urls[0]):
             paths = [self.path(url) for url in urls]
-            folders = {os.path.dirname(path) for path in paths}
-            local.sync([*paths, *sorted(folders)])
-            for folder in folders:
+            local.sync(paths)
+            for folder in {os.path.dirname(path) for path in paths}:
                 self._settle_folder(folder)
 
     def _settle_folder(self, folder: str) -> None:
-        """Once a task is enough for the folders above: what was made is there by then."""
+        """Sync the names in a folder, and those above it; there once a task is enough, since they are made once."""
+        local.sync([folder])
         if folder not in self._settled:
             local.sync_folders_above(folder)
             self._settled.add(folder)

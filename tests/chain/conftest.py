@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,29 @@ class Meanwhile:
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     return Meanwhile(monkeypatch)
+
+
+class Clock:
+    """A module's ``time``, moved on at will."""
+
+    sleep = staticmethod(time.sleep)
+    time = staticmethod(time.time)
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.offset
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that a deletion sees."""
+    from airflow_provider_iinked.deletion import run as deletion_run
+
+    clock = Clock()
+    monkeypatch.setattr(deletion_run, "time", clock)
+    return clock
 
 
 @pytest.fixture

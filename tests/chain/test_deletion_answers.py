@@ -7,6 +7,7 @@ import time
 import pytest
 
 from airflow_provider_iinked import exceptions
+from airflow_provider_iinked.deletion import plan as deletion_plan
 from airflow_provider_iinked.deletion import run as deletion_run
 from airflow_provider_iinked.simulator import Fault
 
@@ -299,24 +300,6 @@ def test_a_list_about_another_package_stops_before_anything_is_sent(three):
 # --- the list ---------------------------------------------------------------------------------------------------------
 
 
-class Clock:
-    """The module's ``time``, moved on at will."""
-
-    def __init__(self):
-        self.offset = 0.0
-        self.sleep = time.sleep
-
-    def monotonic(self):
-        return time.monotonic() + self.offset
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(deletion_run, "time", clock)
-    return clock
-
-
 @pytest.mark.parametrize(("seconds", "lists"), [(55, 2), (61, 3)])
 def test_a_list_older_than_a_minute_is_read_again(three, clock, meanwhile, seconds, lists):
     chain, _ = three
@@ -371,7 +354,7 @@ def test_a_list_that_never_shows_it_fails_and_a_later_retry_ends_well(three, mon
 
 def test_it_waits_half_a_minute_for_the_list():
     assert deletion_run._CONFIRM_FOR == 30.0
-    assert deletion_run.MAX_LIST_AGE == 60.0
+    assert deletion_plan.MAX_LIST_AGE == 60.0
 
 
 @pytest.mark.parametrize("kind", ["html", "wrong_type", "broken_json"])

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 
 import pytest
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.client import sync
-from airflow_provider_iinked.deletion import run as deletion_run
 from airflow_provider_iinked.deletion.receipt import ReceiptBook
 from airflow_provider_iinked.simulator import Fault
 
 
-class Clock:
-    """The module's ``time``, moved on at will."""
-
-    offset = 0.0
-    sleep = staticmethod(time.sleep)
-
-    def monotonic(self):
-        return time.monotonic() + self.offset
-
-
 @pytest.fixture
-def slow_store(monkeypatch):
+def slow_store(clock, monkeypatch):
     """Receipts take their time: what happens meanwhile is the test's to say, for each in turn."""
-    clock = Clock()
-    monkeypatch.setattr(deletion_run, "time", clock)
     happens = []
     write = ReceiptBook.request
 
@@ -135,7 +121,7 @@ def test_the_open_receipt_of_another_run_is_kept_inside_the_new_one(copied):
     assert (receipt["status"], receipt["previous"]) == ("deleted", left)
 
 
-def test_a_request_that_never_went_out_leaves_no_open_receipt(copied, connect):
+def test_a_request_that_never_went_out_leaves_no_open_receipt(copied):
     chain, copies = copied
     chain.sim.faults.add(Fault(call="delete", kind="status", status=429, headers={"Retry-After": "301"}))
     with pytest.raises(exceptions.RateLimitError):
@@ -186,7 +172,7 @@ def test_waiting_for_a_turn_leaves_the_turn():
     assert all(0 < seconds <= 0.1 for seconds in slept)
 
 
-def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect, monkeypatch):
+def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect, clock, monkeypatch):
     """Twenty seconds a request: the list and the copy would be as old when the request goes out."""
     chain.package("a", package_id="p")
     copies = chain.download("p")
@@ -199,9 +185,6 @@ def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect
             spoilt.append(seconds)
             chain.path("p", "a.mp4").write_bytes(b"spoilt")
 
-    clock = Clock()
-    clock.time = time.time
-    monkeypatch.setattr(deletion_run, "time", clock)
     monkeypatch.setattr(sync, "time", clock)
     opened = sync.SyncClient.__init__
     monkeypatch.setattr(sync.SyncClient, "__init__", lambda self, settings: opened(self, settings, sleep=sleep))

@@ -26,19 +26,28 @@ def stale(chain):
     return chain
 
 
-def test_what_another_run_published_meanwhile_is_not_moved(stale, monkeypatch):
-    """The other run sets the same copy aside and publishes a new one while this run still judges."""
+@pytest.fixture
+def meanwhile_at(monkeypatch):
+    """Let something happen while a run judges what lies there for the first or the second time."""
     judge, calls = archive_existing._judge, []
 
-    def slow(*arguments):
-        found = judge(*arguments)
-        calls.append(found)
-        if len(calls) == 2:
-            monkeypatch.setattr(archive_existing, "_judge", judge)
-            stale.download("p")
-        return found
+    def let(number, act):
+        def slow(*arguments):
+            found = judge(*arguments)
+            calls.append(found)
+            if len(calls) == number:
+                monkeypatch.setattr(archive_existing, "_judge", judge)
+                act()
+            return found
 
-    monkeypatch.setattr(archive_existing, "_judge", slow)
+        monkeypatch.setattr(archive_existing, "_judge", slow)
+
+    return let
+
+
+def test_what_another_run_published_meanwhile_is_not_moved(stale, meanwhile_at):
+    """The other run sets the same copy aside and publishes a new one while this run still judges."""
+    meanwhile_at(2, lambda: stale.download("p"))
     with pytest.raises(StorageError, match="another run is at work"):
         stale.download("p")
     assert stale.path("p", "v.mp4").read_bytes() == stale.sim.content("v")
@@ -49,17 +58,8 @@ def test_what_another_run_published_meanwhile_is_not_moved(stale, monkeypatch):
     assert stale.ledger.deletions == ["v"]
 
 
-def test_a_look_that_comes_out_otherwise_the_second_time_moves_nothing(stale, monkeypatch):
-    judge, calls = archive_existing._judge, []
-
-    def slow(*arguments):
-        found = judge(*arguments)
-        calls.append(found)
-        if len(calls) == 1:
-            stale.path("p", "v.mp4").write_bytes(stale.sim.content("v"))
-        return found
-
-    monkeypatch.setattr(archive_existing, "_judge", slow)
+def test_a_look_that_comes_out_otherwise_the_second_time_moves_nothing(stale, meanwhile_at):
+    meanwhile_at(1, lambda: stale.path("p", "v.mp4").write_bytes(stale.sim.content("v")))
     with pytest.raises(StorageError, match="changed while it was looked at"):
         stale.download("p")
     assert stale.names("p") == ["v.custody.json", "v.mp4"]

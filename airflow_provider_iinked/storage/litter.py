@@ -34,25 +34,14 @@ def sweep(store: Store, folder: str) -> None:
     except StorageError as error:
         log.warning("%s", error)
         return
-    left = []
     for name in litter:
         url = join(folder, name)
         try:
             own = f".{store.token}-" in name and (store.is_local or store.token != ADHOC)
             if own or _age(store, url) > STRANGERS_LITTER_AGE:
                 _remove(store, url)
-            else:
-                left.append(url)
         except (OSError, StorageError) as error:
-            left.append(url)
             log.warning("Left the temporary file %s where it is: %s", url, type(error).__name__)
-    if store.is_s3:
-        from airflow_provider_iinked.storage.s3 import abort_older
-
-        try:
-            abort_older(store, folder, STRANGERS_LITTER_AGE, left)
-        except StorageError as error:
-            log.warning("%s", error)
 
 
 def _remove(store: Store, url: str) -> None:

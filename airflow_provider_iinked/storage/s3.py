@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import mimetypes
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.destination import join
+from airflow_provider_iinked.storage.litter import TEMPORARY
 from airflow_provider_iinked.storage.upload import Upload
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class S3Upload(Upload):
     """
     One part at a time, each of 8 MiB or more; what fits into one part is sent whole when it is published.
 
-    While it runs, a marker object beside the final name holds the upload's id, so that the next run can abort it after
-    a kill.
+    A marker object beside the final name lies there from before the upload begins until it has ended, and holds its id
+    as soon as it has one, so that the next run can abort it after a kill.
     """
 
     def __init__(self, store: Store, url: str, size: int) -> None:
@@ -43,7 +43,9 @@ class S3Upload(Upload):
         self._buffer = bytearray()
         self._parts: list[dict[str, Any]] = []
         self._marker = ""
-        self._upload_id = self._begin() if size > self._part_size else None
+        self._upload_id: str | None = None
+        if size > self._part_size:
+            self._begin()
 
     def write(self, data: bytes) -> None:
         """Append bytes; a part is sent when it is full."""
@@ -68,7 +70,7 @@ class S3Upload(Upload):
             else:
                 raise
         self._upload_id = None
-        self.discard()
+        self.discard()  # what is left of it: the marker
 
     def discard(self) -> None:
         """Abort the upload and remove its marker."""
@@ -77,23 +79,30 @@ class S3Upload(Upload):
             return  # the marker stays, and lets the next run abort it
         self._upload_id = None
         if self._marker:
-            try:
-                self.store.remove(self._marker)
-                self._marker = ""
-            except StorageError as error:
-                log.warning("%s", error)
+            self._drop_marker(self.store.remove)
 
-    def _begin(self) -> str:
-        kind = {"ContentType": mimetypes.guess_type(self.url)[0] or "application/octet-stream"}
-        upload_id = str(_call(self.store, "create_multipart_upload", self._target, **kind)["UploadId"])
+    def _drop_marker(self, drop: Callable[[str], None]) -> None:
         try:
-            marker = self.store.temporary(self.url.rpartition(".")[0])
-            self.store.write_json(marker, {"upload_id": upload_id, "key": self._target["Key"]})
-        except StorageError:
-            abort(self.store, self._target, upload_id)
-            raise
+            drop(self._marker)
+            self._marker = ""
+        except StorageError as error:
+            log.warning("%s", error)
+
+    def _begin(self) -> None:
+        kind = {"ContentType": mimetypes.guess_type(self.url)[0] or "application/octet-stream"}
+        marker = self.store.temporary(self.url.rpartition(".")[0])
+        named = {"key": self._target["Key"]}
+        self.store.write_json(marker, named, overwrite=True)
         self._marker = marker
-        return upload_id
+        try:
+            self._upload_id = str(_call(self.store, "create_multipart_upload", self._target, **kind)["UploadId"])
+            self.store.write_json(marker, {**named, "upload_id": self._upload_id}, overwrite=True)
+        except Exception:
+            if self._upload_id is None:  # begun all the same, perhaps, by a call whose answer was lost
+                self._drop_marker(lambda marker: abort_marked(self.store, marker))
+            else:
+                self.discard()
+            raise
 
     def _send_part(self, size: int) -> None:
         number = len(self._parts) + 1
@@ -141,55 +150,55 @@ def abort(store: Store, target: dict[str, str], upload_id: str) -> bool:
 
 def abort_marked(store: Store, marker: str) -> None:
     """
-    Abort the upload that a marker names, then remove the marker.
+    Abort the upload that a marker stands for, then remove the marker.
+
+    A marker without an id is of a run killed while its upload began; such an upload is found by its key.
 
     :param store: the storage.
-    :param marker: URL of the marker.
+    :param marker: URL of the marker; it stays when the upload cannot be aborted or told from another run's.
     :raises StorageError: when the marker cannot be read or removed.
     """
-    _, value = store.read_json(marker)
-    named = value if isinstance(value, dict) else {}
-    upload_id, key = named.get("upload_id"), named.get("key")
     target = _target(store, marker)
-    beside = isinstance(key, str) and key.rpartition("/")[0] == target["Key"].rpartition("/")[0]
-    if isinstance(upload_id, str) and beside and not abort(store, {**target, "Key": str(key)}, upload_id):
-        return
+    key, upload_id = _read_marker(store, marker)
+    beside = key is not None and key.rpartition("/")[0] == target["Key"].rpartition("/")[0]
+    if key is not None and beside:
+        target["Key"] = key
+        uploads = [upload_id] if upload_id is not None else _unmarked_uploads(store, target, marker)
+        if uploads is None or not all(abort(store, target, upload) for upload in uploads):
+            return
     store.remove(marker)
 
 
-def abort_older(store: Store, folder: str, age: float, markers: Sequence[str]) -> None:
+def _unmarked_uploads(store: Store, target: dict[str, str], marker: str) -> list[str] | None:
     """
-    Abort multipart uploads right below a folder that nobody marked: those of a run killed before its marker stood.
+    Find the uploads of a key that no other marker stands for.
 
-    Where the right to list uploads is not granted, nothing happens; a lifecycle rule of the bucket does the same.
+    Markers are read after the uploads are listed: an upload that another run began before has its marker by then.
 
-    :param store: the storage.
-    :param folder: URL of the folder.
-    :param age: seconds since they were begun; younger ones may be alive.
-    :param markers: URLs of markers in the folder; the uploads that they name are not touched.
+    :return: their ids; none where the right to list uploads is not granted (a lifecycle rule of the bucket has to do).
+        None when another run is beginning an upload of the same key.
     """
-    target = _target(store, join(folder, ""))
     try:
-        listed = store.fs.call_s3("list_multipart_uploads", Bucket=target["Bucket"], Prefix=target["Key"])
+        listed = _call(store, "list_multipart_uploads", {"Bucket": target["Bucket"]}, Prefix=target["Key"])
     except Exception as error:
-        log.debug("Unfinished uploads below %s cannot be listed: %s", folder, type(error).__name__)
-        return
-    old = [upload for upload in listed.get("Uploads") or [] if _is_older(upload, target["Key"], age)]
-    marked = {_marked_upload(store, marker) for marker in markers} if old else set()
-    for upload in old:
-        if upload["UploadId"] not in marked:
-            abort(store, {**target, "Key": upload["Key"]}, upload["UploadId"])
+        log.debug("Unfinished uploads of %s cannot be listed: %s", target["Key"], type(error).__name__)
+        return []
+    folder, _, own = marker.rpartition("/")
+    others = [name for name in store.list_names(folder) if name.endswith(TEMPORARY) and name != own]
+    read = [_read_marker(store, join(folder, name)) for name in others]
+    marked = {upload_id for key, upload_id in read if key == target["Key"]}
+    if None in marked:
+        return None
+    uploads = (upload for upload in listed.get("Uploads") or [] if upload["Key"] == target["Key"])
+    return [upload["UploadId"] for upload in uploads if upload["UploadId"] not in marked]
 
 
-def _is_older(upload: dict[str, Any], prefix: str, age: float) -> bool:
-    begun = upload.get("Initiated")
-    directly_below = upload["Key"].rpartition("/")[0] + "/" == prefix
-    return directly_below and isinstance(begun, datetime) and (datetime.now(UTC) - begun).total_seconds() > age
-
-
-def _marked_upload(store: Store, marker: str) -> str | None:
+def _read_marker(store: Store, marker: str) -> tuple[str | None, str | None]:
+    """Read the key and the upload id of a marker, as far as it has them."""
     _, value = store.read_json(marker)
-    return value.get("upload_id") if isinstance(value, dict) else None
+    named = value if isinstance(value, dict) else {}
+    key, upload_id = named.get("key"), named.get("upload_id")
+    return key if isinstance(key, str) else None, upload_id if isinstance(upload_id, str) else None
 
 
 def _target(store: Store, url: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from airflow_provider_iinked.exceptions import IinkedSignError, StorageError
 from airflow_provider_iinked.simulator import Fault
 from airflow_provider_iinked.storage import litter
 from airflow_provider_iinked.storage.store import Store
-from airflow_provider_iinked.storage.upload import start_upload
+from airflow_provider_iinked.storage.upload import Upload, start_upload
 
 MIB = 1 << 20
 SIZES = pytest.mark.parametrize("size", [3 * MIB, 20 * MIB], ids=["one part", "several parts"])
@@ -229,38 +228,103 @@ def test_a_strangers_upload_is_left_until_it_is_a_day_old(
     assert stored_s3.bucket.open_uploads() == stored_s3.bucket.names() == []
 
 
-@pytest.fixture
-def begun(stored_s3: StoreChain, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Store]:
-    """A store whose unfinished uploads were begun so many seconds ago; moto gives all of them the same old date."""
+class Killed(BaseException):
+    """No handler of errors sees it, as none sees a kill."""
 
-    def make(seconds: float) -> Store:
-        store = stored_s3.store("mine")
+
+@pytest.fixture
+def begin(stored_s3: StoreChain, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Upload]:
+    """Begin an upload of 9 MiB; ``act`` runs between the beginning of it in the store and the note of its id."""
+
+    def start(token: str, act: Callable[[], None] = lambda: None) -> Upload:
+        store = stored_s3.store(token)
         call = store.fs.call_s3
 
         def call_s3(method: str, *args: Any, **kwargs: Any) -> Any:
             answer = call(method, *args, **kwargs)
-            for upload in answer.get("Uploads", []) if method == "list_multipart_uploads" else []:
-                upload["Initiated"] = datetime.now(UTC) - timedelta(seconds=seconds)
+            if method == "create_multipart_upload":
+                act()
             return answer
 
         monkeypatch.setattr(store.fs, "call_s3", call_s3)
-        return store
+        return start_upload(store, f"{stored_s3.url}/p/video.mp4", 9 * MIB)
 
-    return make
+    return start
 
 
-def test_an_unmarked_upload_is_aborted_when_it_is_a_day_old(
-    stored_s3: StoreChain, begun: Callable[[float], Store]
+def kill() -> None:
+    raise Killed
+
+
+def fail() -> None:
+    raise ConnectionResetError("the answer was lost")
+
+
+def sweep(stored: StoreChain, token: str) -> None:
+    stored.store(token).remove_litter(f"{stored.url}/p")
+
+
+def test_an_upload_that_just_begins_is_not_aborted_by_another_run(
+    stored_s3: StoreChain, begin: Callable[..., Upload]
 ) -> None:
-    bucket = stored_s3.bucket
-    others = ["copies/p-other/video.mp4", "copies/p/deeper/video.mp4"]
-    for key in ("copies/p/video.mp4", *others):
-        bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
-    begun(86_000).remove_litter(f"{stored_s3.url}/p")
-    assert len(bucket.open_uploads()) == 3
+    """Moto gives all uploads one old date: what decides is the marker alone."""
+    upload = begin("mine", lambda: sweep(stored_s3, "another"))
+    upload.write(bytes(9 * MIB))
+    upload.publish()
 
-    begun(87_000).remove_litter(f"{stored_s3.url}/p")
-    assert sorted(bucket.open_uploads()) == others
+    assert len(stored_s3.bucket.get("copies/p/video.mp4")) == 9 * MIB
+
+
+def test_an_upload_killed_before_its_id_was_noted_is_gone_after_the_next_try(
+    stored_s3: StoreChain, begin: Callable[..., Upload]
+) -> None:
+    with pytest.raises(Killed):
+        begin("mine", kill)
+    assert len(stored_s3.bucket.open_uploads()) == 1
+
+    sweep(stored_s3, "mine")
+
+    assert stored_s3.bucket.open_uploads() == stored_s3.bucket.names() == []
+
+
+def test_an_upload_whose_beginning_was_not_answered_is_aborted(
+    stored_s3: StoreChain, begin: Callable[..., Upload]
+) -> None:
+    with pytest.raises(StorageError):
+        begin("mine", fail)
+
+    assert stored_s3.bucket.open_uploads() == stored_s3.bucket.names() == []
+
+
+def test_clearing_up_after_such_a_kill_leaves_another_runs_upload_of_the_same_recording(
+    stored_s3: StoreChain, begin: Callable[..., Upload]
+) -> None:
+    with pytest.raises(Killed):
+        begin("mine", kill)
+    theirs = begin("another", lambda: sweep(stored_s3, "mine"))
+    assert len(stored_s3.bucket.open_uploads()) == 2, "neither can be told from the other yet"
+
+    sweep(stored_s3, "mine")
+    assert len(stored_s3.bucket.open_uploads()) == 1
+    theirs.write(bytes(9 * MIB))
+    theirs.publish()
+
+    assert len(stored_s3.bucket.get("copies/p/video.mp4")) == 9 * MIB
+    assert stored_s3.bucket.names() == ["copies/p/video.mp4"]
+
+
+def test_an_upload_that_no_marker_stands_for_is_not_ours_to_abort(
+    stored_s3: StoreChain, begin: Callable[..., Upload]
+) -> None:
+    with pytest.raises(Killed):
+        begin("mine", kill)
+    others = ["copies/p-other/video.mp4", "copies/p/deeper/video.mp4", "copies/p/video.mp4.bak"]
+    for key in others:
+        stored_s3.bucket.client.create_multipart_upload(Bucket=stored_s3.bucket.name, Key=key)
+
+    sweep(stored_s3, "mine")
+
+    assert sorted(stored_s3.bucket.open_uploads()) == others
 
 
 def test_what_others_write_is_seen_at_once(stored: StoreChain) -> None:

@@ -7,7 +7,21 @@ fails the task for good; everything else leaves the task's ``retries`` to work.
 
 from __future__ import annotations
 
+import os
+
 from airflow.providers.common.compat.sdk import AirflowFailException
+
+
+def reason_of(error: BaseException) -> str:
+    """
+    Name an error of another library without its own text, which may hold credentials or a signed URL.
+
+    :param error: the error.
+    :return: its type and, where it has a number of the operating system's, what that number means.
+    """
+    number = getattr(error, "errno", None)
+    meaning = f": {os.strerror(number)}" if isinstance(number, int) and number > 0 else ""
+    return f"{type(error).__name__}{meaning}"
 
 
 class IinkedSignError(Exception):

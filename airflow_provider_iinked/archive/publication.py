@@ -20,7 +20,7 @@ from airflow_provider_iinked.custody.record import (
     read_stored_video,
     record_uri,
 )
-from airflow_provider_iinked.exceptions import IinkedSignError, ProofError, StorageError
+from airflow_provider_iinked.exceptions import IinkedSignError, ProofError, StorageError, reason_of
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage.aside import set_aside
 from airflow_provider_iinked.storage.store import Store, validator_of
@@ -113,7 +113,7 @@ class Publisher:
                 raise
             except Exception as error:
                 raise StorageError(
-                    f"{uri} could not be published ({type(error).__name__}). Check the storage and its connection; "
+                    f"{uri} could not be published ({reason_of(error)}). Check the storage and its connection; "
                     "clearing the task is safe."
                 ) from None
         raise StorageError(f"{uri} could not be published: its name is taken again and again by others.")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 from fsspec import AbstractFileSystem
 
-from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
 from airflow_provider_iinked.storage import local
 from airflow_provider_iinked.storage.destination import is_local, scheme_of
 from airflow_provider_iinked.storage.litter import ADHOC as ADHOC
@@ -312,9 +312,8 @@ class Store:
         except StorageError:
             raise
         except Exception as error:
-            number = f" {errno}" if (errno := getattr(error, "errno", None)) else ""
             raise StorageError(
-                f"Could not {act} {url} ({type(error).__name__}{number}). Check the storage and its connection; "
+                f"Could not {act} {url} ({reason_of(error)}). Check the storage and its connection; "
                 "clearing the task is safe."
             ) from None
 

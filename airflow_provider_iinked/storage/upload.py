@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.exceptions import StorageError, reason_of
 from airflow_provider_iinked.storage import local
 from airflow_provider_iinked.storage.store import Store
 
@@ -71,7 +71,7 @@ def start_upload(store: Store, url: str, size: int) -> Upload:
         return _kind(store)(store, url, size)
     except Exception as error:
         raise StorageError(
-            f"Could not begin to write {url} ({type(error).__name__}). Check the storage and its connection."
+            f"Could not begin to write {url} ({reason_of(error)}). Check the storage and its connection."
         ) from None
 
 

@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_iinked.client.protocol import MAX_PATIENCE, backoff
-from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError
+from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError, reason_of
 from airflow_provider_iinked.storage.upload import Upload
 from airflow_provider_iinked.transfer.answer import Answer, Meaning, known_total, read_meaning
 from airflow_provider_iinked.transfer.container import SNIFF_SIZE, container_suffix, looks_like_page
@@ -216,7 +216,7 @@ class Fetch:
             raise
         except Exception as error:
             raise StorageError(
-                f"Writing the copy failed after {self.done} bytes ({type(error).__name__}); nothing was published."
+                f"Writing the copy failed after {self.done} bytes ({reason_of(error)}); nothing was published."
             ) from None
 
     def _start_over(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 import pytest
 
 from airflow_provider_iinked import exceptions
-from airflow_provider_iinked.exceptions import TransferError
+from airflow_provider_iinked.exceptions import StorageError, TransferError
 from airflow_provider_iinked.simulator import Fault
 from airflow_provider_iinked.transfer import fetch as transfer_fetch
 from tests.servers import bytes_sent
@@ -290,6 +291,16 @@ def test_a_host_in_trouble_is_asked_again(one, status):
 def test_a_host_that_refuses_is_not_asked_again(one, status):
     one.sim.faults.add(Fault(call="recording", kind="status", status=status, on="always"))
     assert len(refused(one, match=f"HTTP {status}")) == 1
+
+
+def test_a_disk_that_takes_no_more_says_so_in_its_own_words(one):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE // 2, limits[1]))
+    try:
+        refused(one, match="OSError: File too large", error=StorageError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    published(one)
 
 
 def test_one_recording_that_cannot_be_fetched_does_not_keep_the_others(one):

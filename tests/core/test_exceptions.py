@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 
 import pytest
@@ -69,3 +70,16 @@ def test_each_docstring_says_whether_a_retry_helps(name):
 def test_an_error_keeps_what_the_answer_told():
     error = exceptions.RateLimitError("words", status=429, error_code="too_many", retry_after=3.0)
     assert (str(error), error.status, error.error_code, error.retry_after) == ("words", 429, "too_many", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "https://host/v?sig=secret"), "OSError: No space left on device"),
+        (PermissionError(errno.EACCES, "key AKIA"), "PermissionError: Permission denied"),
+        (OSError("https://host/v?sig=secret"), "OSError"),
+        (ValueError("sig=secret"), "ValueError"),
+    ],
+)
+def test_an_error_of_others_is_named_by_type_and_number_never_by_its_text(error, reason):
+    assert exceptions.reason_of(error) == reason

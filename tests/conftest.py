@@ -124,14 +124,14 @@ class Chain:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries last milliseconds; how long they are meant to be is tested on its own."""
-    from airflow_provider_iinked.client import protocol
+    from airflow_provider_iinked.client import patience
 
     class Quick:
         @staticmethod
         def uniform(low: float, high: float) -> float:
             return 0.01
 
-    monkeypatch.setattr(protocol, "random", Quick)
+    monkeypatch.setattr(patience, "random", Quick)
 
 
 @pytest.fixture

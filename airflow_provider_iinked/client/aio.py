@@ -12,11 +12,9 @@ import functools
 import logging
 import os
 import random
-import socket
 import ssl
 import time
 from typing import Any, Final
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -26,12 +24,12 @@ from yarl import URL
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.client import protocol
 from airflow_provider_iinked.client.gate import Gate, Seat
+from airflow_provider_iinked.client.patience import Patience, backoff, may_repeat
 from airflow_provider_iinked.client.settings import ApiSettings
+from airflow_provider_iinked.client.unanswered import unanswered
 from airflow_provider_iinked.exceptions import (
     IinkedSignError,
-    ServiceUnavailableError,
     UnexpectedAnswerError,
-    UnknownHostError,
 )
 
 USER_AGENT: Final = f"airflow-provider-iinked/{__version__}"
@@ -123,23 +121,20 @@ class AsyncClient:
         :return: the JSON object.
         :raises IinkedSignError: what is wrong, when no further try is allowed.
         """
-        limit = self.settings.max_retries if max_retries is None else max_retries
-        attempt, waited = 1, 0.0
+        patience = Patience(self.settings.max_retries if max_retries is None else max_retries)
         while True:
             try:
                 return protocol.read_answer(
                     request, await self._ask(request), secret=self.settings.secret, now=time.time()
                 )
             except IinkedSignError as error:
-                if not protocol.may_repeat(request, error):
-                    raise
-                wait = protocol.next_wait(error, attempt=attempt, max_retries=limit, waited=waited)
+                wait = patience.wait_after(error) if may_repeat(request, error) else None
                 if wait is None:
                     raise
-                log.warning("%s Trying again in %.1f s (%d of %d).", error, wait, attempt, limit)
-                waited += wait if error.retry_after is not None else 0.0
+                log.warning(
+                    "%s Trying again in %.1f s (%d of %d).", error, wait, patience.failures, patience.max_retries
+                )
             await asyncio.sleep(wait)
-            attempt += 1
 
     async def close(self) -> None:
         """Close the session's sockets."""
@@ -220,7 +215,7 @@ class AsyncClient:
         wait = protocol.retry_after(response.headers, time.time())
         if wait is None and response.status == 429:
             self._too_many += 1
-            wait = protocol.backoff(self._too_many)
+            wait = backoff(self._too_many)
         if wait is not None:
             self.gate.hold(self.loop.time() + wait)
 
@@ -349,14 +344,5 @@ def transport_error(request: protocol.Request, api_base: str, error: BaseExcepti
         cause = error.certificate_error  # it is a connector's error too, but has no cause of one before aiohttp 3.14
     elif isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
-    if isinstance(cause, socket.gaierror) and cause.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)):
-        host = urlsplit(api_base).hostname
-        return UnknownHostError(
-            f"Could not {request.name}: the host {host} is unknown. Check the connection's host and environment."
-        )
     sent = not isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL))
-    return ServiceUnavailableError(
-        f"Could not {request.name}: {api_base} {'broke off' if sent else 'was not reached'} "
-        f"({type(cause).__name__}). A retry may help.",
-        sent=sent,
-    )
+    return unanswered(request, api_base, cause, sent=sent)

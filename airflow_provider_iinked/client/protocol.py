@@ -1,5 +1,5 @@
 """
-The API without I/O: a call becomes a request, a response becomes a value or an error, an error a retry or none.
+The API without I/O: a call becomes a request, a response a value or an error.
 
 Both transports use this module, so each rule of the wire is written once. Facts are from
 https://docs.iinkedsign.com (videos/list, videos/delete, packages/list, packages/get, guides/errors).
@@ -8,7 +8,6 @@ https://docs.iinkedsign.com (videos/list, videos/delete, packages/list, packages
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,12 +27,8 @@ from airflow_provider_iinked.exceptions import (
     RetentionError,
     RouteNotFoundError,
     ServerError,
-    ServiceUnavailableError,
     UnexpectedAnswerError,
 )
-
-MAX_PATIENCE: Final = 300.0
-"""Seconds that a worker waits for Retry-After within one call."""
 
 LONGEST_PAUSE: Final = 86_400.0
 """Seconds; a longer Retry-After is taken for this. A mistake of the service must not silence a triggerer for years."""
@@ -264,51 +259,3 @@ def _epoch(date: str) -> float | None:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def may_repeat(request: Request, error: IinkedSignError) -> bool:
-    """
-    Tell whether the same request may be sent again after an error.
-
-    A deletion is repeated only when it is certain that it was not carried out; what is unclear is for the list to
-    decide.
-
-    :param request: the request.
-    :param error: what became of it.
-    :return: True when sending it again is safe and may help.
-    """
-    if isinstance(error, RateLimitError):
-        return True
-    if isinstance(error, ServiceUnavailableError):
-        return request.repeatable or not error.sent
-    if isinstance(error, RouteNotFoundError):
-        return False
-    return request.repeatable and isinstance(error, (ServerError, UnexpectedAnswerError))
-
-
-def next_wait(error: IinkedSignError, *, attempt: int, max_retries: int, waited: float) -> float | None:
-    """
-    Decide how long to wait before a request is sent again.
-
-    :param error: what became of it; :func:`may_repeat` has said that it may be.
-    :param attempt: how often it was sent so far, from 1.
-    :param max_retries: how often it may be sent again.
-    :param waited: seconds that this call has waited for Retry-After so far.
-    :return: seconds, or None when patience ends.
-    """
-    if attempt > max_retries:
-        return None
-    if error.retry_after is not None:
-        return error.retry_after if waited + error.retry_after <= MAX_PATIENCE else None
-    return backoff(attempt)
-
-
-def backoff(attempt: int) -> float:
-    """
-    Grow the pause between two tries, with jitter so that many workers do not return together.
-
-    :param attempt: how many tries have failed so far, from 1.
-    :return: seconds: half to all of 0.5, 1, 2, 4 ... 30.
-    """
-    ceiling = min(30.0, 0.5 * 2.0 ** min(attempt - 1, 10))
-    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

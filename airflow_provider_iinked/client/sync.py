@@ -1,10 +1,9 @@
-"""The transport for workers: requests, one pooled session, no redirects, retries as the protocol decides."""
+"""The transport for workers: requests, one pooled session, no redirects, repeated as :mod:`.patience` decides."""
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +17,10 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.client.patience import Patience, may_repeat
 from airflow_provider_iinked.client.settings import ApiSettings
-from airflow_provider_iinked.exceptions import IinkedSignError, ServiceUnavailableError, UnknownHostError
+from airflow_provider_iinked.client.unanswered import unanswered
+from airflow_provider_iinked.exceptions import IinkedSignError
 
 USER_AGENT = f"airflow-provider-iinked/{__version__}"
 
@@ -55,22 +56,18 @@ class SyncClient:
         :return: the JSON object.
         :raises IinkedSignError: what is wrong, when no further try is allowed.
         """
-        limit = self.settings.max_retries if max_retries is None else max_retries
-        attempt, waited = 1, 0.0
+        patience = Patience(self.settings.max_retries if max_retries is None else max_retries)
         while True:
             try:
                 return self._send_once(request)
             except IinkedSignError as error:
-                if not protocol.may_repeat(request, error):
-                    raise
-                wait = protocol.next_wait(error, attempt=attempt, max_retries=limit, waited=waited)
+                wait = patience.wait_after(error) if may_repeat(request, error) else None
                 if wait is None:
                     raise
-                log.warning("%s Trying again in %.1f s (%d of %d).", error, wait, attempt, limit)
-                if error.retry_after is not None:
-                    waited += wait
+                log.warning(
+                    "%s Trying again in %.1f s (%d of %d).", error, wait, patience.failures, patience.max_retries
+                )
             self._sleep(wait)
-            attempt += 1
 
     def _send_once(self, request: protocol.Request) -> dict[str, Any]:
         self._pace.wait(self._sleep)
@@ -177,17 +174,7 @@ def transport_error(request: protocol.Request, api_base: str, error: Exception) 
     :param error: what requests raised.
     :return: the error to raise.
     """
-    cause = root_cause(error)
-    if isinstance(cause, socket.gaierror) and cause.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)):
-        return UnknownHostError(
-            f"Could not {request.name}: the host of {api_base} is unknown. Check the connection's host and environment."
-        )
-    sent = not _never_sent(error)
-    return ServiceUnavailableError(
-        f"Could not {request.name}: {api_base} {'broke off' if sent else 'was not reached'} "
-        f"({type(cause).__name__}). A retry may help.",
-        sent=sent,
-    )
+    return unanswered(request, api_base, root_cause(error), sent=not _never_sent(error))
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.client.protocol import backoff, next_wait
+from airflow_provider_iinked.client.patience import Patience, backoff
 from airflow_provider_iinked.custody.record import listing_problems
 from airflow_provider_iinked.deletion.order import DeletionOrder
 from airflow_provider_iinked.deletion.paper import Paperwork
@@ -181,7 +181,7 @@ class _Deletion:
 
     def _delete(self, video: Video) -> None:
         """Prove and ask, until the recording is gone or patience ends."""
-        attempt, waited = 1, 0.0
+        patience = Patience(self._hook.settings.max_retries)
         while True:
             try:
                 proof = self._make_ready(video)
@@ -193,7 +193,7 @@ class _Deletion:
             if error is None:
                 self._in_trouble = 0
                 return
-            wait = next_wait(error, attempt=attempt, max_retries=self._hook.settings.max_retries, waited=waited)
+            wait = patience.wait_after(error)
             if wait is None:
                 self._withdraw(video)
                 self._give_up(error)
@@ -203,10 +203,7 @@ class _Deletion:
                 error,
                 wait,
             )
-            if error.retry_after is not None:
-                waited += wait
             time.sleep(wait)
-            attempt += 1
 
     def _give_up(self, error: IinkedSignError) -> NoReturn:
         """Leave one recording; or all of them, when it is the service that is in trouble."""

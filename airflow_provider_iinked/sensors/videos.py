@@ -185,7 +185,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
 
     def _look(self, context: Context, criteria: Criteria) -> Readiness | None:
         """List the recordings and judge them; None after an error that is tolerated."""
-        from airflow_provider_iinked.client.protocol import MAX_PATIENCE, backoff
+        from airflow_provider_iinked.client.patience import MAX_PATIENCE, backoff
         from airflow_provider_iinked.readiness import judge
 
         spend_in_place = self.reschedule and not self.deferrable and self._state_store(context) is None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_iinked.client.protocol import MAX_PATIENCE, backoff
+from airflow_provider_iinked.client.patience import MAX_PATIENCE, backoff
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError, reason_of
 from airflow_provider_iinked.storage.upload import Upload
 from airflow_provider_iinked.transfer.answer import Answer, Meaning, known_total, read_meaning

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.client.patience import backoff
 from airflow_provider_iinked.exceptions import AuthenticationError, IinkedSignError, IinkedSignPermanentError
 from airflow_provider_iinked.hooks.iinked_sign import PackagePages
 from airflow_provider_iinked.models import parse_videos
@@ -183,7 +184,7 @@ class Follower:
             log.info("The key was refused; the connection holds another one now.")
             return
         text = str(error) if isinstance(error, IinkedSignError) else type(error).__name__
-        pause = min(self._interval, max(_SHORTEST_PAUSE, 2 * protocol.backoff(failures)))
+        pause = min(self._interval, max(_SHORTEST_PAUSE, 2 * backoff(failures)))
         if isinstance(error, IinkedSignPermanentError):
             pause = self._interval
         if isinstance(error, IinkedSignError) and error.retry_after is not None:

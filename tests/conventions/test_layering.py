@@ -54,7 +54,7 @@ def uses(module: str, *targets: str) -> set[str]:
 NO_AIRFLOW = ["models", "client", "arguments", "readiness", "deletion.plan", "deletion.ways", "deletion.order"]
 NO_AIRFLOW += ["custody.record", "custody.stamp", "transfer.answer", "transfer.container", "transfer.digest"]
 NO_AIRFLOW += ["archive.order", "archive.report", "deletion.report", "storage.destination", "triggers.outcome"]
-PURE = ["models", "client.protocol", "client.settings", *NO_AIRFLOW[2:]]
+PURE = ["models", "client.patience", "client.protocol", "client.settings", *NO_AIRFLOW[2:]]
 
 
 @pytest.mark.parametrize("part", NO_AIRFLOW)

@@ -1,4 +1,4 @@
-"""The API without I/O: requests, answers, errors, and when to ask again."""
+"""The API without I/O: requests, answers, errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.client import protocol
-from airflow_provider_iinked.client.protocol import MAX_PATIENCE, Response
+from airflow_provider_iinked.client.protocol import Response
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError
 
 LIST = protocol.list_videos("p")
@@ -174,61 +174,6 @@ def test_an_error_carries_retry_after(status):
     error = error_of(status, b"", {"retry-after": "7"})
     assert error.retry_after == 7.0
     assert "come back in 7 s" in str(error)
-
-
-REPEATS = [
-    # error, a read may be repeated, a deletion may be repeated
-    (exceptions.RateLimitError("x"), True, True),
-    (exceptions.ServiceUnavailableError("x", sent=False), True, True),
-    (exceptions.ServiceUnavailableError("x", sent=True), True, False),
-    (exceptions.ServerError("x"), True, False),
-    (exceptions.UnexpectedAnswerError("x"), True, False),
-    (exceptions.RouteNotFoundError("x"), False, False),
-    (exceptions.AuthenticationError("x"), False, False),
-    (exceptions.RequestRefusedError("x"), False, False),
-    (exceptions.PackageNotFoundError("x"), False, False),
-    (exceptions.RetentionError("x"), False, False),
-    (exceptions.UnknownHostError("x"), False, False),
-]
-
-
-@pytest.mark.parametrize(("error", "reading", "deleting"), REPEATS, ids=lambda value: type(value).__name__)
-def test_a_deletion_is_repeated_only_when_it_was_certainly_not_carried_out(error, reading, deleting):
-    assert protocol.may_repeat(LIST, error) is reading
-    assert protocol.may_repeat(DELETE, error) is deleting
-
-
-def wait_for(retry_after=None, attempt=1, max_retries=5, waited=0.0):
-    error = exceptions.RateLimitError("x", retry_after=retry_after)
-    return protocol.next_wait(error, attempt=attempt, max_retries=max_retries, waited=waited)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ({"retry_after": 3.0}, 3.0),
-        ({"retry_after": MAX_PATIENCE}, MAX_PATIENCE),
-        ({"retry_after": MAX_PATIENCE + 1}, None),
-        ({"retry_after": 200.0, "waited": 100.0}, 200.0),
-        ({"retry_after": 200.0, "waited": 101.0}, None),
-        ({"retry_after": 0.0}, 0.0),
-        ({"attempt": 6}, None),
-        ({"attempt": 1, "max_retries": 0}, None),
-        ({"retry_after": 1.0, "attempt": 6}, None),
-    ],
-)
-def test_patience_ends_with_the_tries_or_after_five_minutes(arguments, expected):
-    assert wait_for(**arguments) == expected
-
-
-@given(st.integers(1, 10_000))
-def test_backoff_grows_to_half_a_minute_and_never_further(attempt):
-    ceiling = min(30.0, 0.5 * 2.0 ** min(attempt - 1, 20))
-    assert ceiling / 2 <= protocol.backoff(attempt) <= ceiling
-
-
-def test_backoff_is_spread():
-    assert len({protocol.backoff(3) for _ in range(20)}) > 10
 
 
 json_values = st.recursive(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.client import patience
 from airflow_provider_iinked.deletion import run as deletion_run
 from tests.stateful.world import TALLY
 
@@ -21,7 +21,7 @@ def test_no_history_loses_a_recording(monkeypatch: pytest.MonkeyPatch, capsys: p
     from tests.stateful.machine import ChainMachine
 
     # Time constants only: how long a pause lasts, and for how long a lagging list is read again.
-    monkeypatch.setattr(protocol, "backoff", lambda attempt: 0.01)
+    monkeypatch.setattr(patience, "backoff", lambda attempt: 0.01)
     monkeypatch.setattr(deletion_run, "backoff", lambda attempt: 0.02)
     monkeypatch.setattr(deletion_run, "_CONFIRM_FOR", 0.2)
     from airflow_provider_iinked.transfer import fetch

@@ -36,7 +36,7 @@ PATIENCE = 240
 def test_a_wait_put_off_again_and_again_ends_as_it_should(
     deployment: Deployment, sim: IinkedSimulator, tmp_path: Path
 ) -> None:
-    package = sim.add_package(videos=[{"meeting_video_id": "first", "state": "queued"}, "second"])
+    package = sim.add_package(videos=[{"meeting_video_id": "one", "state": "queued"}, "two"])
     late = sim.add_package(videos=[{"state": "queued"}])
     text = textwrap.dedent(DAG).format(package=package, late=late, destination=f"file://{tmp_path}/copies")
     (deployment.dags / "chain.py").write_text(text)
@@ -50,12 +50,12 @@ def test_a_wait_put_off_again_and_again_ends_as_it_should(
 
     try:
         until(lambda: polls() >= 3, PATIENCE, "put off twice")
-        sim.set_state(package, "first", "archived")
+        sim.set_state(package, "one", "archived")
         until(lambda: state("delete") == "success", PATIENCE, "deleted")
         until(lambda: state("late") == "failed" and state("skipped") == "skipped", PATIENCE, "given up")
     except AssertionError as error:
         raise AssertionError(f"{error}\n{deployment.logs()}") from None
     tries = deployment.query("select distinct try_number from task_instance where dag_id = 'chain'")
     assert tries == [(1,)]
-    assert sorted(sim.ledger.deletions) == ["first", "second"]
+    assert sorted(sim.ledger.deletions) == ["one", "two"]
     assert all(deletion.by_id for deletion in sim.ledger.deletion_records)

@@ -89,7 +89,7 @@ postgresql:
 
 .PHONY: test-stores
 test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3 (moto) and Azure Blob (azurite)
-	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/kills/test_kills_s3.py $(PYTEST)
+	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/crash/test_kills_s3.py $(PYTEST)
 
 .PHONY: test-celery
 test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted
@@ -99,7 +99,7 @@ test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor
 .PHONY: test-browser
 test-browser: .venvs/servers/.installed ## The connection form in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures
 	@scripts/debian chromium chromium --version
-	$(SERVERS_TESTS) tests/home/test_browser.py $(PYTEST)
+	$(SERVERS_TESTS) tests/browser/test_connection_form.py $(PYTEST)
 
 .PHONY: test-deployment
 test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL
@@ -111,7 +111,7 @@ test-deployment-2.11: .venvs/airflow-2.11.2/.installed postgresql ## The same on
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act
-	KILLS=200 $(SERVERS_TESTS) tests/kills $(PYTEST)
+	KILLS=200 $(SERVERS_TESTS) tests/crash $(PYTEST)
 
 .PHONY: test-long
 test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed bodies
@@ -130,7 +130,7 @@ docs: $(READY) ## Build the docs site into docs/_build/html; a warning is an err
 
 .PHONY: docs-check
 docs-check: $(READY) ## Every link, anchor, snippet and public name of the docs leads somewhere
-	$(BIN)/python -m pytest -q tests/home/test_docs.py
+	$(BIN)/python -m pytest -q tests/docs/test_docs.py
 
 .PHONY: dist
 dist: $(READY) ## Build wheel and sdist, check them, install the wheel into an empty environment

@@ -18,24 +18,24 @@ ALL: Final = "*"
 """What ``meeting_video_ids`` says for "all videos"."""
 
 
-class _NotGiven:
+class _NotSet:
     """Default of an argument for which None would be a value that was given. Its repr is stable across parses."""
 
     def __repr__(self) -> str:
         return "<not given>"
 
-    def __copy__(self) -> _NotGiven:
+    def __copy__(self) -> _NotSet:
         return self
 
-    def __deepcopy__(self, memo: object) -> _NotGiven:
+    def __deepcopy__(self, memo: object) -> _NotSet:
         # Airflow deep-copies operators (a subset of a Dag, for one); what is not given must stay so.
         return self
 
     def __reduce__(self) -> str:
-        return "NOT_GIVEN"
+        return "NOTSET"
 
 
-NOT_GIVEN: Final[Any] = _NotGiven()
+NOTSET: Final[Any] = _NotSet()
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _EMPTY_WORDS = frozenset({"none", "null"})
@@ -102,7 +102,7 @@ def check_video_ids(value: object, field: str = "meeting_video_ids") -> tuple[st
     return tuple(unique.values())
 
 
-def check_flag(value: object, field: str) -> bool:
+def require_bool(value: object, field: str) -> bool:
     """
     Let a real boolean pass; the text ``'False'`` is truthy and therefore refused.
 
@@ -116,19 +116,19 @@ def check_flag(value: object, field: str) -> bool:
     raise InvalidArgumentError(f"{field} must be True or False itself, not {_shown(value)}. Nothing was sent.")
 
 
-def check_count(value: object, field: str, *, least: int) -> int:
+def require_int(value: object, field: str, *, minimum: int) -> int:
     """
     Let a whole number pass.
 
     :param value: the value of the argument.
     :param field: the argument's name, for the error.
-    :param least: the smallest value that makes sense.
+    :param minimum: the smallest value that makes sense.
     :return: the value.
-    :raises InvalidArgumentError: for anything but a whole number of at least ``least``.
+    :raises InvalidArgumentError: for anything but a whole number of at least ``minimum``.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
         return value
-    raise InvalidArgumentError(f"{field} must be a whole number of at least {least}, not {_shown(value)}.")
+    raise InvalidArgumentError(f"{field} must be a whole number of at least {minimum}, not {_shown(value)}.")
 
 
 def check_seconds(value: object, field: str) -> None:
@@ -172,7 +172,7 @@ def check_choice(value: object, field: str, choices: Sequence[str]) -> str:
     raise InvalidArgumentError(f"{field} must be one of {', '.join(choices)}, not {_shown(value)}.")
 
 
-def check_given(value: object, field: str) -> None:
+def require_not_none(value: object, field: str) -> None:
     """
     Refuse an argument that was passed as None, already when the Dag is parsed.
 

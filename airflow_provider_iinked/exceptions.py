@@ -87,15 +87,15 @@ class RetentionError(RequestRefusedError):
     """A retention policy forbids the deletion. No retry helps before the retention ends."""
 
 
-class StateRefusedError(IinkedSignPermanentError):
+class StateNotAllowedError(IinkedSignPermanentError):
     """A recording is in a state that must not be deleted; nothing was sent. No retry helps before that changes."""
 
 
-class StrangerError(IinkedSignPermanentError):
+class UnrequestedDeletionError(IinkedSignPermanentError):
     """An answer names a recording or a package that was not asked for; everything stops at once. No retry helps."""
 
 
-class ProofError(IinkedSignPermanentError):
+class VerificationError(IinkedSignPermanentError):
     """A copy or its custody record does not agree with the other, or with the recording. No retry helps."""
 
 
@@ -151,5 +151,5 @@ class StorageError(IinkedSignError):
     """The company's own storage refused or failed. A retry may help."""
 
 
-class StillListedError(IinkedSignError):
+class DeletionNotConfirmedError(IinkedSignError):
     """The list still shows a recording after its deletion was asked for. A retry may help."""

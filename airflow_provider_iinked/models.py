@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_iinked.exceptions import StrangerError, UnexpectedAnswerError
+from airflow_provider_iinked.exceptions import UnexpectedAnswerError, UnrequestedDeletionError
 
 if TYPE_CHECKING:
     from pendulum import DateTime
@@ -97,11 +97,11 @@ class Video:
 
     def public_fields(self) -> dict[str, Any]:
         """Return the API's fields without the signed URL: what may be logged, stored and passed on."""
-        kept: dict[str, Any] = without_signed_urls({k: v for k, v in self.fields.items() if k not in SECRET_FIELDS})
+        kept: dict[str, Any] = redact_signed_urls({k: v for k, v in self.fields.items() if k not in SECRET_FIELDS})
         return kept
 
 
-class Listing:
+class VideoList:
     """
     The videos of a package at one moment, found by id.
 
@@ -213,12 +213,12 @@ def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
     :param package_id: the package that was asked for.
     :return: its videos, in the API's order; one that is named twice alike stands once.
     :raises UnexpectedAnswerError: when it is not of that form.
-    :raises StrangerError: when it is about another package.
+    :raises UnrequestedDeletionError: when it is about another package.
     """
     named = answer.get("packageId")
     listed = answer.get("videos")
     if named is not None and (not isinstance(named, str) or named.casefold() != package_id.casefold()):
-        raise StrangerError(
+        raise UnrequestedDeletionError(
             f"The API answered about another package than the one asked for ({package_id}). Everything stops here; "
             "look at what stands between this worker and the API (a cache, a proxy) before clearing the task."
         )
@@ -250,7 +250,7 @@ def parse_package(fields: object) -> Package:
     return Package(package_id, fields)  # type: ignore[arg-type]
 
 
-def without_signed_urls(value: Any, *, levels: int = _MOST_LEVELS) -> Any:
+def redact_signed_urls(value: Any, *, levels: int = _MOST_LEVELS) -> Any:
     """
     Leave out whatever is an address with a query, also in fields that are not documented: it may be signed.
 
@@ -267,11 +267,11 @@ def without_signed_urls(value: Any, *, levels: int = _MOST_LEVELS) -> Any:
     inner = levels - 1
     if isinstance(value, Mapping):
         return {
-            _portable(name): without_signed_urls(item, levels=inner)
+            _portable(name): redact_signed_urls(item, levels=inner)
             for name, item in value.items()
             if not _may_be_signed(item)
         }
-    return [without_signed_urls(item, levels=inner) for item in value if not _may_be_signed(item)]
+    return [redact_signed_urls(item, levels=inner) for item in value if not _may_be_signed(item)]
 
 
 def _portable(value: Any) -> Any:

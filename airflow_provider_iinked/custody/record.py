@@ -19,7 +19,7 @@ RECEIPT_SUFFIX: Final = ".deletion.json"
 
 
 @dataclass(frozen=True)
-class TaskStamp:
+class TaskIdentity:
     """
     Which task did something; all None outside a Dag run.
 
@@ -38,7 +38,7 @@ class TaskStamp:
 
 
 @dataclass(frozen=True)
-class ProvedCopy:
+class VerifiedCopy:
     """
     What publication found out about a copy.
 
@@ -63,9 +63,9 @@ def build_record(
     api_base: str,
     package_id: str,
     video: Video,
-    copy: ProvedCopy,
+    copy: VerifiedCopy,
     time: str,
-    stamp: TaskStamp,
+    stamp: TaskIdentity,
     provider_version: str,
     package_fields: Mapping[str, Any],
     media: Mapping[str, Any] | None = None,
@@ -150,7 +150,7 @@ def receipt_uri(folder: str, meeting_video_id: str) -> str:
     return f"{folder}/{meeting_video_id}{RECEIPT_SUFFIX}"
 
 
-def origin_problems(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
+def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
     """
     Say where a record speaks of something else than is asked for.
 
@@ -170,7 +170,7 @@ def origin_problems(record: Mapping[str, Any], *, api_base: str, package_id: str
     ]
 
 
-def place_problems(claim: StoredVideo) -> list[str]:
+def location_mismatches(claim: StoredVideo) -> list[str]:
     """
     Say where copy and record do not lie as publication lays them.
 
@@ -188,7 +188,7 @@ def place_problems(claim: StoredVideo) -> list[str]:
     return problems
 
 
-def claim_problems(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
+def expected_mismatches(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
     """
     Say where the stored record differs from what an XCom claims.
 
@@ -203,7 +203,7 @@ def claim_problems(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
     ]
 
 
-def listing_problems(record: Mapping[str, Any], video: Video) -> list[str]:
+def listing_mismatches(record: Mapping[str, Any], video: Video) -> list[str]:
     """
     Say where a recording as listed now differs from what was copied.
 
@@ -222,7 +222,7 @@ def listing_problems(record: Mapping[str, Any], video: Video) -> list[str]:
     ]
 
 
-def copy_problems(record: Mapping[str, Any], *, size: int, sha256: str | None, validator: object) -> list[str]:
+def copy_mismatches(record: Mapping[str, Any], *, size: int, sha256: str | None, validator: object) -> list[str]:
     """
     Say where a copy as it lies there now differs from its record.
 

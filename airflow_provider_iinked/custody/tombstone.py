@@ -15,12 +15,12 @@ import pendulum
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.arguments import check_id
-from airflow_provider_iinked.custody.record import TaskStamp, record_uri
-from airflow_provider_iinked.exceptions import InvalidArgumentError, ProofError, StorageError
-from airflow_provider_iinked.storage.aside import SET_ASIDE
-from airflow_provider_iinked.storage.destination import check_destination, join
+from airflow_provider_iinked.custody.record import TaskIdentity, record_uri
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, VerificationError
+from airflow_provider_iinked.media.container import SUFFIXES
+from airflow_provider_iinked.storage.quarantine import SET_ASIDE
 from airflow_provider_iinked.storage.store import Store
-from airflow_provider_iinked.transfer.container import SUFFIXES
+from airflow_provider_iinked.storage.url import check_destination, join
 
 TOMBSTONE_FORMAT: Final = 1
 TOMBSTONE_SUFFIX: Final = ".erased.json"
@@ -79,7 +79,7 @@ def erase_copy(
     *,
     reason: str,
     erased_by: str | None = None,
-    stamp: TaskStamp | None = None,
+    stamp: TaskIdentity | None = None,
 ) -> dict[str, Any]:
     """
     Erase the stored copy of one recording, with all that was set aside of it, and leave a tombstone that says why.
@@ -95,7 +95,7 @@ def erase_copy(
     :param stamp: the running task, if there is one.
     :return: the tombstone.
     :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is touched.
-    :raises ProofError: when there is nothing of that recording; nothing is touched.
+    :raises VerificationError: when there is nothing of that recording; nothing is touched.
     :raises StorageError: when the storage fails; asking again finishes it.
     """
     folder = join(check_destination(destination), check_id(package_id, "package_id"))
@@ -108,7 +108,9 @@ def erase_copy(
     exists, record = store.read_json(record_uri(folder, meeting_video_id))
     _, earlier = store.read_json(url)
     if not copies and not exists and not isinstance(earlier, dict):
-        raise ProofError(f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased.")
+        raise VerificationError(
+            f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased."
+        )
     known = record if isinstance(record, dict) else {}
     tombstone = {
         "format": TOMBSTONE_FORMAT,
@@ -121,7 +123,7 @@ def erase_copy(
         "removed": _removed_before(earlier) + copies,
         "requested_at": _now(),
         "erased_at": None,
-        **asdict(stamp or TaskStamp()),
+        **asdict(stamp or TaskIdentity()),
         "provider_version": __version__,
     }
     store.write_json(url, tombstone, overwrite=True, durable=True)

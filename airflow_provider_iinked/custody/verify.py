@@ -13,8 +13,8 @@ from typing import Any, Final
 from airflow_provider_iinked.custody.record import (
     RECEIPT_SUFFIX,
     RECORD_SUFFIX,
-    copy_problems,
-    origin_problems,
+    copy_mismatches,
+    origin_mismatches,
     read_stored_video,
     receipt_uri,
     record_uri,
@@ -26,10 +26,10 @@ from airflow_provider_iinked.custody.tombstone import (
     tombstone_uri,
 )
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
-from airflow_provider_iinked.storage.aside import SET_ASIDE
-from airflow_provider_iinked.storage.destination import check_destination, join
+from airflow_provider_iinked.media.container import SUFFIXES
+from airflow_provider_iinked.storage.quarantine import SET_ASIDE
 from airflow_provider_iinked.storage.store import Store, validator_of
-from airflow_provider_iinked.transfer.container import SUFFIXES
+from airflow_provider_iinked.storage.url import check_destination, join
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ class _Folder:
         if claim is None or not isinstance(record, dict):
             return Status.CHANGED, ["the custody record cannot be read"]
         base = record.get("api_base")
-        problems = origin_problems(
+        problems = origin_mismatches(
             record,
             api_base=base if isinstance(base, str) and base else "(some API)",
             package_id=self._package_id,
@@ -238,12 +238,12 @@ class _Folder:
             info = self._store.info(uri)
             if info is None:
                 return Status.MISSING, ["the copy is gone"]
-            problems = copy_problems(record, size=info.get("size") or 0, sha256=None, validator=validator_of(info))
+            problems = copy_mismatches(record, size=info.get("size") or 0, sha256=None, validator=validator_of(info))
         else:
             read = self._store.sha256(uri)
             if read is None:
                 return Status.MISSING, ["the copy is gone"]
-            problems = copy_problems(record, size=read[1], sha256=read[0], validator=None)
+            problems = copy_mismatches(record, size=read[1], sha256=read[0], validator=None)
         return (Status.CHANGED if problems else Status.OK), problems
 
     def _has(self, video_id: str, suffix: str) -> bool:

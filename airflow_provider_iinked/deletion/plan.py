@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_iinked.exceptions import StateRefusedError
-from airflow_provider_iinked.models import Listing, Video
+from airflow_provider_iinked.exceptions import StateNotAllowedError
+from airflow_provider_iinked.models import Video, VideoList
 
 MAX_LIST_AGE = 60.0
 """Seconds: a list that is older says nothing about what may be deleted now."""
@@ -40,7 +40,7 @@ def is_recent(listed_at: float, *, now: float) -> bool:
     return now - listed_at <= MAX_LIST_AGE
 
 
-def may_follow(*, now: float, listed_at: float, proved_at: float | None) -> bool:
+def is_fresh_enough(*, now: float, listed_at: float, proved_at: float | None) -> bool:
     """
     Tell whether a request may follow what was looked at, or whether that was too long ago.
 
@@ -52,7 +52,7 @@ def may_follow(*, now: float, listed_at: float, proved_at: float | None) -> bool
     return is_recent(listed_at, now=now) and (proved_at is None or now - proved_at <= MAX_PROOF_AGE)
 
 
-def make_plan(listing: Listing, wanted: Sequence[str] | None, states: Collection[str]) -> Plan:
+def make_plan(listing: VideoList, wanted: Sequence[str] | None, states: Collection[str]) -> Plan:
     """
     Decide what may be deleted.
 
@@ -60,7 +60,7 @@ def make_plan(listing: Listing, wanted: Sequence[str] | None, states: Collection
     :param wanted: the selected ids; None for all that are listed.
     :param states: states that may be deleted.
     :return: the plan.
-    :raises StateRefusedError: when a recording that was asked for is live in another state; nothing may be sent then.
+    :raises StateNotAllowedError: when a selected recording is live in another state; nothing may be sent then.
     """
     found: dict[str, Video] = {}
     unlisted = []
@@ -73,7 +73,7 @@ def make_plan(listing: Listing, wanted: Sequence[str] | None, states: Collection
     live = [video for video in found.values() if not video.is_deleted]
     refused = [f"{video.meeting_video_id} ({video.state or 'no state'})" for video in live if video.state not in states]
     if refused:
-        raise StateRefusedError(
+        raise StateNotAllowedError(
             f"Refused as a whole, nothing was sent: {', '.join(refused)} may not be deleted in that state "
             f"(allowed: {', '.join(states)}). Wait until they are archived, or leave them out."
         )
@@ -84,7 +84,7 @@ def make_plan(listing: Listing, wanted: Sequence[str] | None, states: Collection
     )
 
 
-def find_strangers(answer: Iterable[Video], *, asked: Collection[str], gone_before: Collection[str]) -> list[str]:
+def unrequested_ids(answer: Iterable[Video], *, asked: Collection[str], gone_before: Collection[str]) -> list[str]:
     """
     Find what an answer names although it was not asked for.
 
@@ -100,14 +100,14 @@ def find_strangers(answer: Iterable[Video], *, asked: Collection[str], gone_befo
     ]
 
 
-def vanished(before: Listing, now: Listing, *, asked: Collection[str]) -> list[str]:
+def disappeared(before: VideoList, now: VideoList, *, asked: Collection[str]) -> list[str]:
     """
     Find what was live, was not asked for, and is gone.
 
     :param before: the earlier list.
     :param now: the later list.
     :param asked: case-folded ids that were asked for so far.
-    :return: ids of what vanished.
+    :return: ids of what disappeared.
     """
     return [
         video.meeting_video_id
@@ -116,7 +116,7 @@ def vanished(before: Listing, now: Listing, *, asked: Collection[str]) -> list[s
     ]
 
 
-def is_gone(listing: Listing, video: Video) -> bool:
+def is_gone(listing: VideoList, video: Video) -> bool:
     """
     Tell whether a recording is deleted, or listed no more.
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_iinked.arguments import check_count, check_id
-from airflow_provider_iinked.client import protocol
-from airflow_provider_iinked.client.settings import ApiSettings, read_settings, unknown_extras
-from airflow_provider_iinked.client.sync import SyncClient
+from airflow_provider_iinked.api import protocol
+from airflow_provider_iinked.api.settings import ApiSettings, read_settings, unknown_extras
+from airflow_provider_iinked.api.sync_client import SyncClient
+from airflow_provider_iinked.arguments import check_id, require_int
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
     ConnectionSettingsError,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_iinked.client.aio import AsyncClient, Lease
+    from airflow_provider_iinked.api.async_client import AsyncClient, SharedClient
 
 
 class IinkedSignHook(BaseHook):
@@ -60,7 +60,7 @@ class IinkedSignHook(BaseHook):
         super().__init__(**kwargs)
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._delete_by_short_path = False
-        self._lease: Lease | None = None
+        self._lease: SharedClient | None = None
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class IinkedSignHook(BaseHook):
             "sortBy": sort_by,
         }
         body = {name: value for name, value in filters.items() if value is not None}
-        return self._pages(body, check_count(page_size, "page_size", least=1))
+        return self._pages(body, require_int(page_size, "page_size", minimum=1))
 
     def _pages(self, filters: dict[str, Any], take: int) -> Iterator[Package]:
         pages = PackagePages()
@@ -210,7 +210,7 @@ class IinkedSignHook(BaseHook):
         :return: the packages, each once, although paging may shift meanwhile.
         :raises IinkedSignError: as the API's answer says.
         """
-        take = check_count(page_size, "page_size", least=1)
+        take = require_int(page_size, "page_size", minimum=1)
         pages = PackagePages()
         while not pages.ended:
             client = await self._aclient()
@@ -241,7 +241,7 @@ class IinkedSignHook(BaseHook):
         :return: its videos, in the API's order.
         :raises InvalidArgumentError: for a package_id that is no id, before anything is sent.
         :raises PackageNotFoundError: when it does not exist, or the key may not see it.
-        :raises StrangerError: when the answer is about another package.
+        :raises UnrequestedDeletionError: when the answer is about another package.
         """
         answer = self.client.send(protocol.list_videos(package_id), max_retries=max_retries)
         return parse_videos(answer, package_id)
@@ -260,10 +260,10 @@ class IinkedSignHook(BaseHook):
         return parse_videos(await client.send(request, max_retries=max_retries), package_id)
 
     async def _aclient(self) -> AsyncClient:
-        """Lease the client that all hooks and triggers of this event loop share; :meth:`aclose` gives it back."""
+        """Acquire the client that all hooks and triggers of this event loop share; :meth:`aclose` gives it back."""
         if self._lease is None:
             # Loads aiohttp, which a worker has no use for.
-            from airflow_provider_iinked.client.aio import lease
+            from airflow_provider_iinked.api.async_client import lease
 
             self._lease = await lease(await self.aget_settings())
         return self._lease.client
@@ -324,15 +324,15 @@ class IinkedSignHook(BaseHook):
         :raises TransferError: when it could not be fetched whole; nothing is published then.
         :raises StorageError: when the storage failed.
         """
-        from airflow_provider_iinked.archive.order import ArchiveOrder
-        from airflow_provider_iinked.archive.run import archive_videos
+        from airflow_provider_iinked.download.request import DownloadRequest
+        from airflow_provider_iinked.download.workflow import download_videos
 
-        order = ArchiveOrder(
+        order = DownloadRequest(
             package_id=check_id(package_id, "package_id"),
             destination=destination,
             meeting_video_ids=(check_id(meeting_video_id, "meeting_video_id"),),
         )
-        return archive_videos(self, order)[0]
+        return download_videos(self, order)[0]
 
     def close(self) -> None:
         """Close the session, if one was opened."""

@@ -1,4 +1,4 @@
-"""Listing packages, so that other tasks can be mapped over them."""
+"""List packages, so that other tasks can be mapped over them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_iinked.arguments import NOT_GIVEN, check_conn_id, check_count, check_filter, check_flag
+from airflow_provider_iinked.arguments import NOTSET, check_conn_id, check_filter, require_bool, require_int
 from airflow_provider_iinked.links import IinkedSignLink, push_links
 from airflow_provider_iinked.operators.videos import DEFAULT_CONN_ID
 
@@ -55,23 +55,23 @@ class IinkedListPackagesOperator(BaseOperator):
     def __init__(
         self,
         *,
-        member_id: str = NOT_GIVEN,
-        team_id: str = NOT_GIVEN,
-        folder_id: str = NOT_GIVEN,
+        member_id: str = NOTSET,
+        team_id: str = NOTSET,
+        folder_id: str = NOTSET,
         all_members: bool | None = None,
-        search: str = NOT_GIVEN,
-        types: Sequence[str] = NOT_GIVEN,
-        states: Sequence[str] = NOT_GIVEN,
+        search: str = NOTSET,
+        types: Sequence[str] = NOTSET,
+        states: Sequence[str] = NOTSET,
         is_executed: bool | None = None,
         days: int | None = None,
-        sort_by: str = NOT_GIVEN,
+        sort_by: str = NOTSET,
         with_archived_videos: bool = False,
         limit: int = 1000,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        check_flag(with_archived_videos, "with_archived_videos")
-        check_count(limit, "limit", least=1)
+        require_bool(with_archived_videos, "with_archived_videos")
+        require_int(limit, "limit", minimum=1)
         super().__init__(**kwargs)
         self.member_id = member_id
         self.team_id = team_id
@@ -82,7 +82,7 @@ class IinkedListPackagesOperator(BaseOperator):
         self.sort_by = sort_by
         # A filter that a template, an XCom or a mapping turned into None must not fall back to "no filter".
         filters = [name for name in self.template_fields if name != "iinked_sign_conn_id"]
-        self._given = [name for name in filters if getattr(self, name) is not NOT_GIVEN]
+        self._given = [name for name in filters if getattr(self, name) is not NOTSET]
         for name in set(filters) - set(self._given):
             setattr(self, name, None)
         self.all_members = all_members
@@ -103,8 +103,8 @@ class IinkedListPackagesOperator(BaseOperator):
         """
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 
-        check_flag(self.with_archived_videos, "with_archived_videos")
-        limit = check_count(self.limit, "limit", least=1)
+        require_bool(self.with_archived_videos, "with_archived_videos")
+        limit = require_int(self.limit, "limit", minimum=1)
         filters = self._filters()
         hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         try:
@@ -125,9 +125,9 @@ class IinkedListPackagesOperator(BaseOperator):
         filters: dict[str, Any] = {name: check_filter(getattr(self, name), name) for name in self._given}
         for name, flag in (("all_members", self.all_members), ("is_executed", self.is_executed)):
             if flag is not None:
-                filters[name] = check_flag(flag, name)
+                filters[name] = require_bool(flag, name)
         if self.days is not None:
-            filters["days"] = check_count(self.days, "days", least=0)
+            filters["days"] = require_int(self.days, "days", minimum=0)
         return filters
 
     def _package_ids(self, hook: IinkedSignHook, filters: dict[str, Any]) -> Iterator[str]:

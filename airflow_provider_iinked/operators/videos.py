@@ -14,17 +14,17 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_iinked.arguments import (
     ALL,
-    NOT_GIVEN,
+    NOTSET,
     check_conn_id,
-    check_count,
-    check_flag,
-    check_given,
     check_id,
     check_video_ids,
+    require_bool,
+    require_int,
+    require_not_none,
 )
-from airflow_provider_iinked.deletion.ways import check_ways
+from airflow_provider_iinked.deletion.target import check_exactly_one_target
 from airflow_provider_iinked.links import IinkedSignLink, StoredCopiesLink, push_links
-from airflow_provider_iinked.mapping import label_map_index
+from airflow_provider_iinked.map_index import label_map_index
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -77,13 +77,13 @@ class IinkedDownloadVideosOperator(BaseOperator):
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        check_given(package_id, "package_id")
-        check_given(destination, "destination")
-        check_given(meeting_video_ids, "meeting_video_ids")
-        check_count(max_parallel, "max_parallel", least=1)
-        check_flag(check_size, "check_size")
-        check_flag(allow_partial, "allow_partial")
-        check_flag(check_media, "check_media")
+        require_not_none(package_id, "package_id")
+        require_not_none(destination, "destination")
+        require_not_none(meeting_video_ids, "meeting_video_ids")
+        require_int(max_parallel, "max_parallel", minimum=1)
+        require_bool(check_size, "check_size")
+        require_bool(allow_partial, "allow_partial")
+        require_bool(check_media, "check_media")
         super().__init__(**kwargs)
         self.package_id = package_id
         self.destination = destination
@@ -105,28 +105,28 @@ class IinkedDownloadVideosOperator(BaseOperator):
         :raises InvalidArgumentError: for an argument that is empty-handed or malformed, before any request.
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
-        from airflow_provider_iinked.archive.order import ArchiveOrder, check_package_fields
-        from airflow_provider_iinked.archive.run import archive_videos
-        from airflow_provider_iinked.custody.stamp import task_stamp
+        from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.download.request import DownloadRequest, check_package_fields
+        from airflow_provider_iinked.download.workflow import download_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
         from airflow_provider_iinked.lineage import report_copies
-        from airflow_provider_iinked.storage.destination import check_destination, join
+        from airflow_provider_iinked.storage.url import check_destination, join
 
-        order = ArchiveOrder(
+        order = DownloadRequest(
             package_id=check_id(self.package_id, "package_id"),
             destination=check_destination(self.destination),
             meeting_video_ids=check_video_ids(self.meeting_video_ids),
-            max_parallel=check_count(self.max_parallel, "max_parallel", least=1),
-            check_size=check_flag(self.check_size, "check_size"),
-            allow_partial=check_flag(self.allow_partial, "allow_partial"),
+            max_parallel=require_int(self.max_parallel, "max_parallel", minimum=1),
+            check_size=require_bool(self.check_size, "check_size"),
+            allow_partial=require_bool(self.allow_partial, "allow_partial"),
             package_fields=check_package_fields(self.package_fields),
-            stamp=task_stamp(context),
-            check_media=check_flag(self.check_media, "check_media"),
+            stamp=task_identity(context),
+            check_media=require_bool(self.check_media, "check_media"),
         )
         label_map_index(context, order.package_id)
         hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         try:
-            copies = [copy.as_xcom() for copy in archive_videos(hook, order)]
+            copies = [copy.as_xcom() for copy in download_videos(hook, order)]
         finally:
             push_links(context, self, hook, join(order.destination, order.package_id))
             hook.close()
@@ -187,9 +187,9 @@ class IinkedDeleteVideosOperator(BaseOperator):
     def __init__(
         self,
         *,
-        package_id: str = NOT_GIVEN,
+        package_id: str = NOTSET,
         meeting_video_ids: str | Sequence[str] = ALL,
-        verified_copies: Sequence[Any] = NOT_GIVEN,
+        verified_copies: Sequence[Any] = NOTSET,
         delete_all: bool = False,
         states: Sequence[str] = ("archived",),
         recheck: str = "sha256",
@@ -198,16 +198,16 @@ class IinkedDeleteVideosOperator(BaseOperator):
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        check_given(package_id, "package_id")
-        check_given(meeting_video_ids, "meeting_video_ids")
-        check_given(verified_copies, "verified_copies")
-        check_flag(preview, "preview")
-        check_ways(
-            package_given=package_id is not NOT_GIVEN,
+        require_not_none(package_id, "package_id")
+        require_not_none(meeting_video_ids, "meeting_video_ids")
+        require_not_none(verified_copies, "verified_copies")
+        require_bool(preview, "preview")
+        check_exactly_one_target(
+            package_given=package_id is not NOTSET,
             # Identity, since a template field must not be read here; execute compares the value.
             ids_given=meeting_video_ids is not ALL,
-            copies_given=verified_copies is not NOT_GIVEN,
-            delete_all=check_flag(delete_all, "delete_all"),
+            copies_given=verified_copies is not NOTSET,
+            delete_all=require_bool(delete_all, "delete_all"),
         )
         super().__init__(**kwargs)
         self.package_id = package_id
@@ -230,17 +230,17 @@ class IinkedDeleteVideosOperator(BaseOperator):
         :return: the API's response, several calls merged, without URLs.
         :raises InvalidArgumentError: for an argument that is empty-handed, malformed or contradictory, before any
             request.
-        :raises StateRefusedError: when a recording is in a state that may not be deleted; nothing is sent.
-        :raises StrangerError: when an answer names a recording that was not asked for; everything stops.
+        :raises StateNotAllowedError: when a recording is in a state that may not be deleted; nothing is sent.
+        :raises UnrequestedDeletionError: when an answer names a recording that was not asked for; everything stops.
         :raises IinkedSignError: after all others are deleted, when one could not be.
         """
-        from airflow_provider_iinked.custody.stamp import task_stamp
-        from airflow_provider_iinked.deletion.order import read_order
-        from airflow_provider_iinked.deletion.run import delete_videos
+        from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.deletion.request import parse_deletion_request
+        from airflow_provider_iinked.deletion.workflow import delete_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
         from airflow_provider_iinked.lineage import announce
 
-        order = read_order(
+        order = parse_deletion_request(
             package_id=self.package_id,
             meeting_video_ids=self.meeting_video_ids,
             verified_copies=self.verified_copies,
@@ -251,7 +251,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
             receipt_destination=self.receipt_destination,
             receipts_wanted=self.receipts_wanted,
             conn_id=check_conn_id(self.iinked_sign_conn_id),
-            stamp=task_stamp(context),
+            stamp=task_identity(context),
         )
         label_map_index(context, order.package_id)
         hook = IinkedSignHook(self.iinked_sign_conn_id)

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.arguments import ALL, check_conn_id, check_count, check_given
+from airflow_provider_iinked.arguments import ALL, check_conn_id, require_int, require_not_none
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
     IinkedSignError,
@@ -25,14 +25,14 @@ from airflow_provider_iinked.exceptions import (
     UnexpectedAnswerError,
 )
 from airflow_provider_iinked.links import IinkedSignLink, push_links
-from airflow_provider_iinked.mapping import label_map_index
+from airflow_provider_iinked.map_index import label_map_index
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
     from airflow_provider_iinked.models import Video
-    from airflow_provider_iinked.readiness import Criteria, Readiness
+    from airflow_provider_iinked.waiting.wait_condition import WaitCondition, WaitStatus
 
 IDS_KEY = "meeting_video_ids"
 _ERRORS_KEY = "iinked_sign_consecutive_errors"
@@ -84,10 +84,10 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         iinked_sign_conn_id: str = "iinked_sign_default",
         **kwargs: Any,
     ) -> None:
-        check_given(package_id, "package_id")
-        check_given(meeting_video_ids, "meeting_video_ids")
-        check_count(min_videos, "min_videos", least=0)
-        check_count(max_consecutive_errors, "max_consecutive_errors", least=0)
+        require_not_none(package_id, "package_id")
+        require_not_none(meeting_video_ids, "meeting_video_ids")
+        require_int(min_videos, "min_videos", minimum=0)
+        require_int(max_consecutive_errors, "max_consecutive_errors", minimum=0)
         super().__init__(**kwargs)
         self.package_id = package_id
         self.meeting_video_ids = meeting_video_ids
@@ -125,7 +125,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         :raises IinkedSignPermanentError: when it cannot get better.
         :raises IinkedSignError: when the error budget is spent.
         """
-        from airflow_provider_iinked.readiness import ready_answer
+        from airflow_provider_iinked.waiting.wait_condition import ready_answer
 
         criteria = self._criteria()
         label_map_index(context, criteria.package_id)
@@ -156,7 +156,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: when ``timeout`` has passed.
         :raises IinkedSignError: as the trigger found.
         """
-        from airflow_provider_iinked.triggers.outcome import read_event
+        from airflow_provider_iinked.waiting.events import read_event
 
         criteria = self._criteria()
         label_map_index(context, criteria.package_id)
@@ -171,11 +171,11 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
 
     # --- one look -----------------------------------------------------------------------------------------------
 
-    def _criteria(self) -> Criteria:
-        from airflow_provider_iinked.readiness import read_criteria
+    def _criteria(self) -> WaitCondition:
+        from airflow_provider_iinked.waiting.wait_condition import parse_wait_condition
 
         check_conn_id(self.iinked_sign_conn_id)
-        return read_criteria(
+        return parse_wait_condition(
             package_id=self.package_id,
             meeting_video_ids=self.meeting_video_ids,
             min_videos=self.min_videos,
@@ -183,13 +183,13 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
             on_deleted=self.on_deleted,
         )
 
-    def _look(self, context: Context, criteria: Criteria) -> Readiness | None:
+    def _look(self, context: Context, criteria: WaitCondition) -> WaitStatus | None:
         """List the recordings and judge them; None after an error that is tolerated."""
-        from airflow_provider_iinked.client.patience import MAX_PATIENCE, backoff
-        from airflow_provider_iinked.readiness import judge
+        from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, backoff
+        from airflow_provider_iinked.waiting.wait_condition import judge
 
         spend_in_place = self.reschedule and not self.deferrable and self._state_store(context) is None
-        patience = min(MAX_PATIENCE, self.timeout)
+        patience = min(MAX_TOTAL_WAIT, self.timeout)
         while True:
             try:
                 videos = self._list(criteria.package_id)
@@ -271,7 +271,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     def _warn_of_retention(self, videos: list[Video]) -> None:
         import pendulum
 
-        from airflow_provider_iinked.readiness import retention_warnings
+        from airflow_provider_iinked.waiting.wait_condition import retention_warnings
 
         for line in retention_warnings(videos, pendulum.now("UTC")):
             self.log.warning("%s", line)
@@ -333,7 +333,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         return float(interval if hold <= interval else max(interval, min(hold, self.timeout - run_duration())))
 
 
-def _answers(answer: Mapping[str, Any], criteria: Criteria) -> bool:
+def _answers(answer: Mapping[str, Any], criteria: WaitCondition) -> bool:
     """Tell whether an answer is about this package and no other recordings than the selected ones."""
     ids = {video["meetingVideoId"].casefold() for video in answer["videos"]}
     selected = None if criteria.meeting_video_ids is None else {one.casefold() for one in criteria.meeting_video_ids}

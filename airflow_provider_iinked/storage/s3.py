@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.destination import join
-from airflow_provider_iinked.storage.litter import TEMPORARY
+from airflow_provider_iinked.storage.leftovers import TEMPORARY
 from airflow_provider_iinked.storage.upload import Upload
+from airflow_provider_iinked.storage.url import join
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.storage.store import Store

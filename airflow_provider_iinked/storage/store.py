@@ -15,9 +15,9 @@ from fsspec import AbstractFileSystem
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
 from airflow_provider_iinked.storage import local
-from airflow_provider_iinked.storage.destination import is_local, scheme_of
-from airflow_provider_iinked.storage.litter import ADHOC as ADHOC
-from airflow_provider_iinked.storage.litter import TEMPORARY, sweep
+from airflow_provider_iinked.storage.leftovers import ADHOC as ADHOC
+from airflow_provider_iinked.storage.leftovers import TEMPORARY, sweep
+from airflow_provider_iinked.storage.url import is_local, scheme_of
 
 READ_SIZE: Final = 4 << 20
 _LONGEST_NAME: Final = 255
@@ -41,7 +41,7 @@ _IDENTITY = (
     "size",
 )
 
-Mark = tuple[tuple[str, str], ...]
+ObjectIdentity = tuple[tuple[str, str], ...]
 """What lay under a name at a moment."""
 
 
@@ -113,7 +113,7 @@ class Store:
                 return None
             return found if found.get("type") != "directory" else None
 
-    def mark(self, url: str) -> Mark | None:
+    def mark(self, url: str) -> ObjectIdentity | None:
         """
         Note what lies under a name now, to tell later whether it is still the same.
 

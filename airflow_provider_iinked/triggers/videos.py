@@ -19,10 +19,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from yarl import URL
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.arguments import check_conn_id, check_filter, check_flag, check_interval, check_seconds
-from airflow_provider_iinked.client import protocol
-from airflow_provider_iinked.client.aio import AsyncClient
-from airflow_provider_iinked.client.gate import SHORTEST_INTERVAL, Seat
+from airflow_provider_iinked.api import protocol
+from airflow_provider_iinked.api.async_client import AsyncClient
+from airflow_provider_iinked.api.poll_schedule import MIN_INTERVAL, Slot
+from airflow_provider_iinked.arguments import check_conn_id, check_filter, check_interval, check_seconds, require_bool
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
     IinkedSignError,
@@ -31,11 +31,11 @@ from airflow_provider_iinked.exceptions import (
     UnexpectedAnswerError,
 )
 from airflow_provider_iinked.models import Video
-from airflow_provider_iinked.readiness import read_criteria, ready_answer
-from airflow_provider_iinked.triggers.access import Access
-from airflow_provider_iinked.triggers.follow import Follower, Memory
-from airflow_provider_iinked.triggers.outcome import error_event, ready_event, timeout_event
-from airflow_provider_iinked.triggers.watch import News, Watch
+from airflow_provider_iinked.waiting.connection_cache import TriggerClient
+from airflow_provider_iinked.waiting.events import error_event, ready_event, timeout_event
+from airflow_provider_iinked.waiting.listing_monitor import Change, ListingMonitor
+from airflow_provider_iinked.waiting.package_poller import PackagePoller, SeenVideos
+from airflow_provider_iinked.waiting.wait_condition import parse_wait_condition, ready_answer
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -91,8 +91,8 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         self.max_consecutive_errors = max_consecutive_errors
         self.consecutive_errors = consecutive_errors
         self.not_before = not_before
-        self._access: Access | None = None
-        self._seat: tuple[AsyncClient, Seat, URL] | None = None
+        self._access: TriggerClient | None = None
+        self._seat: tuple[AsyncClient, Slot, URL] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """
@@ -122,7 +122,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         """
         Wait.
 
-        :return: one event, as :mod:`airflow_provider_iinked.triggers.outcome` writes it.
+        :return: one event, as :mod:`airflow_provider_iinked.waiting.events` writes it.
         """
         yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
 
@@ -151,7 +151,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
             await self.cleanup()
 
     async def _wait(self) -> dict[str, Any]:
-        criteria = read_criteria(
+        criteria = parse_wait_condition(
             package_id=self.package_id,
             meeting_video_ids=self.meeting_video_ids,
             min_videos=self.min_videos,
@@ -162,8 +162,8 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         check_seconds(self.end_time, "end_time")
         if criteria.meeting_video_ids == ():
             return ready_event(ready_answer(criteria.package_id, ()))
-        self._access = Access(check_conn_id(self.iinked_sign_conn_id))
-        watch = Watch(criteria)
+        self._access = TriggerClient(check_conn_id(self.iinked_sign_conn_id))
+        watch = ListingMonitor(criteria)
         errors = self.consecutive_errors
         while True:
             try:
@@ -192,7 +192,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         )
         return 1
 
-    async def _look(self, watch: Watch) -> Sequence[Video] | None:
+    async def _look(self, watch: ListingMonitor) -> Sequence[Video] | None:
         """Ask at the next point in time; return the archived recordings when the wait is over."""
         renewals = 0
         while True:
@@ -223,9 +223,9 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
 
     async def _pause(self) -> None:
         """Without a client there is no timetable: wait an interval, within the deadline."""
-        await asyncio.sleep(max(0.0, min(max(self.poll_interval, SHORTEST_INTERVAL), self.end_time - time.time())))
+        await asyncio.sleep(max(0.0, min(max(self.poll_interval, MIN_INTERVAL), self.end_time - time.time())))
 
-    async def _poll(self, client: AsyncClient, watch: Watch) -> protocol.Response | None:
+    async def _poll(self, client: AsyncClient, watch: ListingMonitor) -> protocol.Response | None:
         if self._seat is None or self._seat[0] is not client:
             client.gate.hold(client.loop.time() + self.not_before - time.time())
             self._seat = (client, client.gate.join(self.poll_interval), client.prepare(watch.request))
@@ -235,7 +235,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
             metrics.count(metrics.POLLS, in_triggerer=True)
         return response
 
-    def _take(self, news: News | None, watch: Watch) -> Sequence[Video] | None:
+    def _take(self, news: Change | None, watch: ListingMonitor) -> Sequence[Video] | None:
         if news is None:
             return None
         for line in news.warnings:
@@ -248,7 +248,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         return None
 
 
-def _timeout_message(watch: Watch) -> str:
+def _timeout_message(watch: ListingMonitor) -> str:
     waiting = ", ".join(watch.waiting_for) or "an answer"
     return f"Package {watch.criteria.package_id}: timeout, still waiting for {waiting}. Nothing was done."
 
@@ -300,10 +300,10 @@ class IinkedVideosArchivedEventTrigger(BaseEventTrigger):
         words = {"member_id": member_id, "team_id": team_id, "folder_id": folder_id, "search": search}
         lists = {"types": types, "states": states}
         self._arguments: dict[str, Any] = {
-            **{name: check_flag(value, name) for name, value in flags.items() if value is not None},
+            **{name: require_bool(value, name) for name, value in flags.items() if value is not None},
             **{name: check_filter(value, name) for name, value in {**words, **lists}.items() if value is not None},
         }
-        self._follower: Follower | None = None
+        self._follower: PackagePoller | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """
@@ -326,9 +326,9 @@ class IinkedVideosArchivedEventTrigger(BaseEventTrigger):
 
         :return: an event for each package with newly archived recordings.
         """
-        memory = Memory(getattr(self, "asset_state_store", None))
+        memory = SeenVideos(getattr(self, "asset_state_store", None))
         filters = {_camel_case(name): value for name, value in self._arguments.items()}
-        self._follower = Follower(self.iinked_sign_conn_id, filters, self.poll_interval, memory)
+        self._follower = PackagePoller(self.iinked_sign_conn_id, filters, self.poll_interval, memory)
         async for event in self._follower.events():
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 

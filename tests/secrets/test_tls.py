@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.exceptions import (
     ConnectionSettingsError,
     IinkedSignError,

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from store_chain import StoreChain
 
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError
 from airflow_provider_iinked.simulator import Fault
-from airflow_provider_iinked.storage import litter
+from airflow_provider_iinked.storage import leftovers as litter
 from airflow_provider_iinked.storage.store import Store
 from airflow_provider_iinked.storage.upload import Upload, start_upload
+from tests.stores.store_chain import StoreChain
 
 MIB = 1 << 20
 SIZES = pytest.mark.parametrize("size", [3 * MIB, 20 * MIB], ids=["one part", "several parts"])

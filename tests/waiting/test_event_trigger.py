@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_server import Asked, http, listing, raw_server
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
-from airflow_provider_iinked.triggers import follow, told
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
+from airflow_provider_iinked.waiting import package_poller as follow
+from airflow_provider_iinked.waiting import seen_store as told
+from tests.waiting.raw_server import Asked, http, listing, raw_server
 
 
 class Store:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from raw_server import CLOSE, RESET, Piece, RawServer, http, listing, raw_server
-from wait_helpers import make_trigger, run_trigger
 
 from airflow_provider_iinked.exceptions import IinkedSignError
-from airflow_provider_iinked.triggers.outcome import read_event
+from airflow_provider_iinked.waiting.events import read_event
+from tests.waiting.raw_server import CLOSE, RESET, Piece, RawServer, http, listing, raw_server
+from tests.waiting.wait_helpers import make_trigger, run_trigger
 
 ANSWER = listing(a="archived")
 BODY = json.dumps(ANSWER).encode()
@@ -64,7 +64,7 @@ TROUBLE: dict[str, tuple[Sequence[Piece], str]] = {
     "not gzip": ([http(BODY, "Content-Encoding: gzip")], "ServiceUnavailableError"),
     "nested without end": ([http(b"[" * 100_000)], "UnexpectedAnswerError"),
     "a video without an id": ([http({"packageId": "p", "videos": [{}]})], "UnexpectedAnswerError"),
-    "packageId as a number": ([http({**ANSWER, "packageId": 1})], "StrangerError"),
+    "packageId as a number": ([http({**ANSWER, "packageId": 1})], "UnrequestedDeletionError"),
     "403 of a firewall": ([http(b"<html>", status="403 no")], "AuthenticationError"),
     "413": ([http(b"", status="413 no")], "RequestRefusedError"),
     "status 600": ([http(ANSWER, status="600 what")], "ServerError"),

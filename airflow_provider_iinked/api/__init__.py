@@ -1,1 +1,5 @@
-"""The API client: a protocol with no I/O in it, and thin transports that carry it out."""
+"""
+The API of iinked Sign: a protocol without I/O, and thin clients that carry it out.
+
+Knows models and errors, no Airflow.
+"""

@@ -1,1 +1,5 @@
-"""Copying one package's recordings into the company's storage: what to copy, what is there, publication."""
+"""
+Copying recordings into your own storage.
+
+Knows custody, storage, media and the API calls it needs; no hook, no deletion.
+"""

@@ -70,7 +70,7 @@ class IinkedSignHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the form's extra fields for Airflow below 3.2; newer ones read the provider's metadata."""
-        from airflow_provider_iinked.hooks.form import build_widgets
+        from airflow_provider_iinked.connection_form import build_widgets
 
         return build_widgets(CONN_FIELDS)
 

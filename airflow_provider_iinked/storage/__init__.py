@@ -1,1 +1,5 @@
-"""The company's own storage, through ObjectStoragePath: objects become visible only when whole."""
+"""
+Your own storage: a class for each store, the file names of the archive.
+
+Knows nothing of recordings, API or tasks.
+"""

@@ -12,8 +12,8 @@ import pytest
 from airflow import __version__ as airflow_version
 
 from airflow_provider_iinked.api.settings import AUTH_TYPES, ENVIRONMENTS, KNOWN_EXTRAS
+from airflow_provider_iinked.connection_form import ChoiceWidget, build_widgets
 from airflow_provider_iinked.get_provider_info import CONN_FIELDS, get_provider_info
-from airflow_provider_iinked.hooks.form import ChoiceWidget, build_widgets
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 
 CONNECTION_TYPE = get_provider_info()["connection-types"][0]

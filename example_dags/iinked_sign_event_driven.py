@@ -2,8 +2,8 @@
 ### Take recordings as soon as they are archived, without a schedule (Airflow 3)
 
 A watcher in the triggerer polls all packages and sends an event when recordings become archived. Each event starts a
-run of this Dag, which downloads and verifies exactly these recordings and deletes their originals. One run may get several
-events. An event may come twice, for example after a crash of the triggerer; copies and deletions are not repeated.
+run of this Dag, which downloads and verifies exactly these recordings and deletes their originals. One run may get
+several events. An event may come twice, for example after a crash of the triggerer; nothing is done twice then.
 
 The copies go below the Airflow variable `iinked_destination`.
 """

@@ -100,7 +100,7 @@ class VerificationError(IinkedSignPermanentError):
 
 
 class ApprovalError(IinkedSignPermanentError):
-    """No person approved exactly this deletion: refused, timed out, or for a plan that is not this one. No retry helps."""
+    """No person approved exactly this deletion: refused, timed out, or of another plan. No retry helps."""
 
 
 class RecordingFailedError(IinkedSignPermanentError):

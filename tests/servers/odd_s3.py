@@ -22,9 +22,10 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.servers.certificates import make_certificates
+from tests.servers.http_body import read_body
 from tests.servers.s3_answers import ANSWERS, Answer
 from tests.servers.s3_bucket import Bucket, check_digests
-from tests.servers.s3_http import decode_streamed, is_streamed, operation_of, read_body, xml
+from tests.servers.s3_http import decode_streamed, is_streamed, operation_of, xml
 from tests.servers.s3_traits import (
     CEPH_RGW,
     LOCK_IGNORED,
@@ -215,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        body = read_body(self.rfile, headers)  # type: ignore[arg-type]
+        body = read_body(self.rfile, headers)
         operation = operation_of(self.command, bucket, key, query, headers)
         request = Request(operation, self.command, bucket, key, query, headers, body)
         if store.traits.latency:

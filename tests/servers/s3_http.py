@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -53,19 +53,6 @@ def operation_of(method: str, bucket: str, key: str, query: dict[str, str], head
     if "x-amz-copy-source" in headers:
         name = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}.get(name, name)
     return name
-
-
-def read_body(stream: BinaryIO, headers: dict[str, str]) -> bytes:
-    """The body as it came: of known length, or in HTTP's own chunks."""
-    if "chunked" not in headers.get("transfer-encoding", ""):
-        return stream.read(int(headers.get("content-length") or 0))
-    pieces = []
-    while length := int(stream.readline().split(b";")[0], 16):
-        pieces.append(stream.read(length))
-        stream.readline()
-    while stream.readline().strip():
-        pass
-    return b"".join(pieces)
 
 
 def is_streamed(headers: dict[str, str]) -> bool:

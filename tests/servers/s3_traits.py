@@ -116,8 +116,9 @@ class StoreTraits:
 
 S3 = StoreTraits("s3", lock_needs_checksum=True)
 
-# MinIO checks conditions in PutObject, CopyObject and CompleteMultipartUpload; DeleteObject looks at none.
-MINIO = StoreTraits("minio", delete_condition=Condition.IGNORED)
+# Read in MinIO's source, not run: PutObject, CopyObject and CompleteMultipartUpload check conditions, DeleteObject looks at
+# none; a completed upload is no longer known.
+MINIO = StoreTraits("minio", delete_condition=Condition.IGNORED, repeats_completion=False)
 
 # Seen on Ceph RGW 16.2.15 (Debian 12).
 CEPH_RGW = StoreTraits(

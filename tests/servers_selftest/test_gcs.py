@@ -75,7 +75,8 @@ def test_airflow_writes_through_the_wire_and_a_condition_is_seen(
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     path = ObjectStoragePath(f"{bucket.url}/p/v.mp4")
-    path.fs.pipe_file(path.path, b"x" * size, mode="create")
+    with path.fs.open(path.path, "xb", block_size=5 * 1024 * 1024) as file:
+        file.write(b"x" * size)
     assert bucket.get("copies/p/v.mp4") == b"x" * size
     [upload] = server.wire.uploads()
     assert (upload.query["uploadType"], upload.generation_match) == (kind, "0")
@@ -84,5 +85,5 @@ def test_airflow_writes_through_the_wire_and_a_condition_is_seen(
 def test_objects_can_lie_on_disk(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("disk")
     with servers.gcs(folder, on_disk=True) as server:
-        server.bucket("b").put("k", b"x")
-        assert (folder / "objects" / "b" / "k").read_bytes() == b"x"
+        server.bucket("bucket").put("k", b"x")
+        assert (folder / "objects" / "bucket" / "k").read_bytes() == b"x"

@@ -66,9 +66,7 @@ async def _listen(wire: SlowWire, target_port: int) -> asyncio.Server:
     return server
 
 
-async def _join(
-    wire: SlowWire, target_port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _join(wire: SlowWire, target_port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     wire.connections += 1
     await asyncio.sleep(2 * wire.delay)  # SYN and its answer; loopback itself answers the client at once
     try:

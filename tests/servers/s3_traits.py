@@ -1,4 +1,4 @@
-"""How stores that speak S3 differ, as data. What is said of Ceph and Swift was seen on the real servers of that version."""
+"""How stores that speak S3 differ, as data; what is said of Ceph and Swift was seen on real servers of that version."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ class S3Error(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-NOT_FOUND_LOCK = (404, "ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket")
+NOT_FOUND_LOCK = (
+    404,
+    "ObjectLockConfigurationNotFoundError",
+    "Object Lock configuration does not exist for this bucket",
+)
 
 # Errors that a test can ask for, with the status that S3 gives them.
 STATUSES = {
@@ -116,8 +120,8 @@ class StoreTraits:
 
 S3 = StoreTraits("s3", lock_needs_checksum=True)
 
-# Read in MinIO's source, not run: PutObject, CopyObject and CompleteMultipartUpload check conditions, DeleteObject looks at
-# none; a completed upload is no longer known.
+# Read in MinIO's source, not run: PutObject, CopyObject and CompleteMultipartUpload check conditions, DeleteObject looks
+# at none; a completed upload is no longer known.
 MINIO = StoreTraits("minio", delete_condition=Condition.IGNORED, repeats_completion=False)
 
 # Seen on Ceph RGW 16.2.15 (Debian 12).

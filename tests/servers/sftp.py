@@ -1,10 +1,10 @@
 """SFTP on loopback: asyncssh with the habits that a test asks for, Debian's sshd, and a watcher of what is visible.
 
-    with asyncssh_server(folder, SftpOptions(posix_rename=False)) as server:
-        monkeypatch.setenv(*server.connection("stores_sftp"))
-        with watching(server.root) as watcher:
-            ...                                    # upload to server.url("stores_sftp")
-        assert watcher.sizes("v1.mp4") == [len(recording)]
+with asyncssh_server(folder, SftpOptions(posix_rename=False)) as server:
+    monkeypatch.setenv(*server.connection("stores_sftp"))
+    with watching(server.root) as watcher:
+        ...                                    # upload to server.url("stores_sftp")
+    assert watcher.sizes("v1.mp4") == [len(recording)]
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import getpass
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,7 +46,7 @@ class SftpOptions:
     :param max_packet: bytes; a longer packet ends the connection (asyncssh alone, OpenSSH's own is 256 KiB).
     :param latency: seconds before each answer (asyncssh alone).
     :param clock_offset: seconds by which the server's times differ (asyncssh alone).
-    :param atomic_rename: a plain rename is one act, as OpenSSH's; off: looks, then renames, as asyncssh's (asyncssh alone).
+    :param atomic_rename: a plain rename is one act, as OpenSSH's; off: it looks, then renames (asyncssh alone).
     """
 
     posix_rename: bool = True
@@ -122,11 +122,11 @@ def openssh_server(folder: Path, options: SftpOptions | None = None) -> Iterator
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd gives up its rights before a login
     command = [str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
-    try:
-        with serving(command, server.port, folder / "sshd.log"):
+    with serving(command, server.port, folder / "sshd.log") as process:
+        try:
             yield server
-    finally:
-        _end_sessions(folder)
+        finally:
+            _kill_children(process.pid)  # sessions would outlive the sshd that began them
 
 
 def _prepare(folder: Path) -> SftpServer:
@@ -143,12 +143,17 @@ def _prepare(folder: Path) -> SftpServer:
     return SftpServer(free_port(), root, folder / "user_key", getpass.getuser())
 
 
-def _end_sessions(folder: Path) -> None:
-    """Sessions outlive the sshd that was killed: end those that this configuration's server opened."""
-    found = subprocess.run(["pgrep", "-f", f"sshd.*{folder}/sshd_config"], capture_output=True, text=True, check=False)
-    for pid in found.stdout.split():
-        if int(pid) != os.getpid():
-            subprocess.run(["kill", "-9", pid], check=False, capture_output=True)
+def _kill_children(parent: int) -> None:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        pid = int(stat.parent.name)
+        if int(fields[1]) == parent:
+            _kill_children(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Watcher:

@@ -16,7 +16,11 @@ from asyncssh import sftp as implementation
 def set_up(settings: dict[str, Any]) -> None:
     """Take away what this server shall not offer; nothing else runs in this process."""
     handler = implementation.SFTPServerHandler
-    offered = {b"posix-rename@openssh.com": "posix_rename", b"fsync@openssh.com": "fsync", b"limits@openssh.com": "limits"}
+    offered = {
+        b"posix-rename@openssh.com": "posix_rename",
+        b"fsync@openssh.com": "fsync",
+        b"limits@openssh.com": "limits",
+    }
     refused = {name for name, option in offered.items() if not settings[option]}
     handler._extensions = [pair for pair in handler._extensions if pair[0] not in refused]
     for name in refused:

@@ -5,6 +5,7 @@ Swift asks for no block device when `mount_check` is off, only for a file system
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.servers.processes import free_port, serving
 
@@ -126,6 +128,26 @@ class Swift:
     access_key: str = USER
     secret_key: str = KEY
     region: str = "us-east-1"
+
+    def client(self, **config: Any) -> Any:
+        """A boto3 client for this server; keyword arguments go to botocore's Config."""
+        import boto3
+        from botocore.config import Config
+
+        plain = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+        options = Config(**{"retries": {"total_max_attempts": 1}, **plain, **config})
+        login = {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
+        return boto3.client("s3", endpoint_url=self.endpoint, region_name=self.region, config=options, **login)
+
+    def connection(self, conn_id: str, **extra: Any) -> tuple[str, str]:
+        """Name and value of the environment variable that is an Airflow connection to this server."""
+        fields = {
+            "conn_type": "aws",
+            "login": self.access_key,
+            "password": self.secret_key,
+            "extra": {"endpoint_url": self.endpoint, "region_name": self.region, **extra},
+        }
+        return f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields)
 
 
 def missing() -> str:

@@ -64,14 +64,16 @@ class Wire:
 
     def uploads(self) -> list[Exchange]:
         """GCS: the requests that begin to write an object, of whichever kind of upload."""
-        return [each for each in self.requests("POST", "/upload/") if "uploadType" in each.query]
+        return [each for each in self.requests("POST", "/upload/") if "upload_id" not in each.query]
 
     def break_next(self, matches: Matcher, *, after: bool = False, times: int = 1) -> None:
         """Close the connection instead of an answer; `after`: the server has done the act by then."""
         with self._mutex:
             self._rules.append(_Rule(matches, times, after=after))
 
-    def answer_next(self, matches: Matcher, status: int, message: str = "", *, after: bool = False, times: int = 1) -> None:
+    def answer_next(
+        self, matches: Matcher, status: int, message: str = "", *, after: bool = False, times: int = 1
+    ) -> None:
         """Answer an error as Google's JSON API words it; `after`: the server has done the act by then."""
         error = {"error": {"code": status, "message": message, "errors": [{"message": message, "reason": message}]}}
         with self._mutex:

@@ -12,7 +12,7 @@ from tests.servers import gcs as servers
 if _lacking := servers.missing():
     pytest.skip(f"{_lacking} is not installed", allow_module_level=True)
 
-import requests  # noqa: E402
+import requests
 
 _numbers = itertools.count(1)
 
@@ -44,7 +44,9 @@ def test_an_object_that_was_removed_is_gone(bucket: servers.GcsBucket) -> None:
     assert bucket.names() == []
 
 
-@pytest.mark.parametrize(("status", "after", "left"), [(503, False, []), (503, True, ["k"]), (0, False, []), (0, True, ["k"])])
+@pytest.mark.parametrize(
+    ("status", "after", "left"), [(503, False, []), (503, True, ["k"]), (0, False, []), (0, True, ["k"])]
+)
 def test_an_answer_can_be_made_up_or_lost(
     server: servers.GcsServer, bucket: servers.GcsBucket, status: int, after: bool, left: list[str]
 ) -> None:

@@ -13,7 +13,7 @@ from tests.servers.odd_s3 import CEPH_RGW, LOCK_IGNORED, MINIO, PRESETS, S3, SWI
 
 pytest.importorskip("boto3", reason="boto3 is not installed")
 
-from botocore.exceptions import ClientError, ConnectionClosedError  # noqa: E402
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 LOCK = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": UNTIL}
@@ -66,7 +66,9 @@ TAKEN = (412, "PreconditionFailed")
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_condition_on_put_object(start: Any, traits: StoreTraits, free: Any, taken: Any, taken_versioned: Any) -> None:
+def test_a_condition_on_put_object(
+    start: Any, traits: StoreTraits, free: Any, taken: Any, taken_versioned: Any
+) -> None:
     store = start(traits)
     store.bucket("versions", versioned=True)
     client = store.client()
@@ -113,7 +115,9 @@ def test_a_checksum_behind_an_upload_over_https(start: Any, traits: StoreTraits,
     assert store.bucket("b").get("k").data == b"hello"
 
 
-@pytest.mark.parametrize("digest", [{"ContentMD5": "A" * 22 + "=="}, {"ChecksumCRC32": "AAAAAA=="}, {"ChecksumSHA256": "A" * 43 + "="}])
+@pytest.mark.parametrize(
+    "digest", [{"ContentMD5": "A" * 22 + "=="}, {"ChecksumCRC32": "AAAAAA=="}, {"ChecksumSHA256": "A" * 43 + "="}]
+)
 def test_a_wrong_digest_is_refused_and_nothing_stored(start: Any, digest: dict[str, str]) -> None:
     store = start()
     assert outcome(store.client().put_object, Bucket="b", Key="k", Body=b"hello", **digest) == (400, "BadDigest")
@@ -176,7 +180,9 @@ def test_a_listing_has_pages_and_folders(start: Any) -> None:
     client = start().client()
     for key in ("a/1", "a/2", "b/1", "c d", "e"):
         client.put_object(Bucket="b", Key=key, Body=b"x")
-    pages = list(client.get_paginator("list_objects_v2").paginate(Bucket="b", Delimiter="/", PaginationConfig={"PageSize": 2}))
+    pages = list(
+        client.get_paginator("list_objects_v2").paginate(Bucket="b", Delimiter="/", PaginationConfig={"PageSize": 2})
+    )
     assert [p["Prefix"] for page in pages for p in page.get("CommonPrefixes", [])] == ["a/", "b/"]
     assert [o["Key"] for page in pages for o in page.get("Contents", [])] == ["c d", "e"]
     assert len(pages) == 2
@@ -201,7 +207,15 @@ def test_many_are_deleted_at_once(start: Any) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "NoSuchBucket", "SlowDown"],
+    [
+        "AccessDenied",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "RequestTimeTooSkewed",
+        "NoSuchBucket",
+        "SlowDown",
+    ],
 )
 def test_an_error_can_be_asked_for_one_key_and_call(start: Any, code: str) -> None:
     store = start()

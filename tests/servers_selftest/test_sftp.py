@@ -17,7 +17,7 @@ from tests.servers.sftp import SftpOptions, asyncssh_server, openssh_server, wat
 if _lacking := servers.missing():
     pytest.skip(f"{_lacking} is not installed", allow_module_level=True)
 
-import asyncssh  # noqa: E402
+import asyncssh
 
 BOTH = [
     pytest.param(asyncssh_server, id="asyncssh"),
@@ -68,7 +68,7 @@ def test_a_command_runs_where_there_is_a_shell(serve: Any, shell: bool, tmp_path
     async def act(connection: Any, client: Any) -> str:
         try:
             return str((await asyncio.wait_for(connection.run("echo hello"), 2)).stdout)
-        except (asyncssh.Error, asyncio.TimeoutError):
+        except (TimeoutError, asyncssh.Error):
             return ""
 
     with serve(tmp_path, SftpOptions(shell=shell)) as server:

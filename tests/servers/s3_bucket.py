@@ -201,7 +201,7 @@ class Bucket:
         has_checksum = "content-md5" in headers or any(name.startswith("x-amz-checksum-") for name in headers)
         has_checksum = has_checksum or "x-amz-trailer" in headers or "x-amz-copy-source" in headers
         if self.traits.lock_needs_checksum and not has_checksum and "x-amz-is-multipart" not in headers:
-            message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
+            message = "Content-MD5 OR x-amz-checksum- HTTP header is required with Object Lock parameters"
             raise S3Error(400, "InvalidRequest", message)
         return self._kept(Lock(mode, datetime.fromisoformat(until)))
 

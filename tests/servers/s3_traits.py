@@ -120,8 +120,8 @@ class StoreTraits:
 
 S3 = StoreTraits("s3", lock_needs_checksum=True)
 
-# Read in MinIO's source, not run: PutObject, CopyObject and CompleteMultipartUpload check conditions, DeleteObject looks
-# at none; a completed upload is no longer known.
+# Read in MinIO's source, not run: PutObject, CopyObject and CompleteMultipartUpload check conditions, DeleteObject
+# looks at none; a completed upload is no longer known.
 MINIO = StoreTraits("minio", delete_condition=Condition.IGNORED, repeats_completion=False)
 
 # Seen on Ceph RGW 16.2.15 (Debian 12).

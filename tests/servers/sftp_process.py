@@ -37,7 +37,7 @@ def set_up(settings: dict[str, Any]) -> None:
         handler.send_packet = send_later
 
 
-class Server(asyncssh.SFTPServer):
+class Server(asyncssh.SFTPServer):  # type: ignore[misc,unused-ignore]
     """asyncssh's server, with OpenSSH's way to rename and a clock of its own."""
 
     settings: dict[str, Any]

@@ -14,7 +14,7 @@ if _lacking := servers.missing():
     pytest.skip(f"{_lacking} is not installed", allow_module_level=True)
 pytest.importorskip("boto3", reason="boto3 is not installed")
 
-from botocore.exceptions import ClientError  # noqa: E402
+from botocore.exceptions import ClientError
 
 
 @pytest.fixture(scope="module")

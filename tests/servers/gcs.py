@@ -3,7 +3,6 @@
 with gcs(folder) as server:
     bucket = server.bucket("copies")
     monkeypatch.setenv(*bucket.connection())
-    monkeypatch.setenv(*NO_STORAGE_LAYOUT)
     ...
     assert [upload.generation_match for upload in server.wire.uploads()] == ["0"]
 """
@@ -11,6 +10,7 @@ with gcs(folder) as server:
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +22,10 @@ from urllib.parse import quote
 from tests.servers.processes import free_port, serving
 from tests.servers.wire import Wire, wire_to
 
-# gcsfs asks for a bucket's layout by gRPC first, which no emulator answers: each open would hang for half a minute.
+# gcsfs asks for a bucket's layout by gRPC first, which no emulator answers: each open would hang for half a minute. It
+# reads this once, when it is imported: so it is set here, for this process and those that it starts.
 NO_STORAGE_LAYOUT = ("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+os.environ.update([NO_STORAGE_LAYOUT])
 
 
 def missing() -> str:

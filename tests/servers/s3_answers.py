@@ -150,7 +150,7 @@ def list_versions(store: OddS3, request: Request) -> Answer:
 
 def list_uploads(store: OddS3, request: Request) -> Answer:
     bucket, prefix = store.buckets[request.bucket], request.query.get("prefix", "")
-    uploads = sorted(tuple(bucket.uploads.values()), key=lambda upload: (upload.key, upload.started))
+    uploads = sorted(bucket.uploads.copy().values(), key=lambda upload: (upload.key, upload.started))
     entries = [
         {"Key": upload.key, "UploadId": upload.upload_id, "Initiated": iso(upload.started)}
         for upload in uploads

@@ -72,7 +72,6 @@ def test_airflow_writes_through_the_wire_and_a_condition_is_seen(
 ) -> None:
     pytest.importorskip("gcsfs", reason="gcsfs is not installed")
     pytest.importorskip("airflow.providers.google", reason="the Google provider is not installed")
-    monkeypatch.setenv(*servers.NO_STORAGE_LAYOUT)
     monkeypatch.setenv(*bucket.connection())
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 

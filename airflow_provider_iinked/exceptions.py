@@ -56,7 +56,7 @@ class IinkedSignPermanentError(IinkedSignError, AirflowFailException):
 
 
 class InvalidArgumentError(IinkedSignPermanentError):
-    """An argument is missing, empty-handed or malformed; raised before any request. No retry helps."""
+    """An argument is missing, empty or malformed; raised before any request. No retry helps."""
 
 
 class ConnectionSettingsError(IinkedSignPermanentError):
@@ -65,6 +65,10 @@ class ConnectionSettingsError(IinkedSignPermanentError):
 
 class UnknownHostError(ConnectionSettingsError):
     """The host's name does not resolve. No retry helps."""
+
+
+class CertificateError(ConnectionSettingsError):
+    """A certificate on the way to the API is not accepted; nothing was sent. No retry helps before it is corrected."""
 
 
 class AuthenticationError(IinkedSignPermanentError):
@@ -105,6 +109,14 @@ class ApprovalError(IinkedSignPermanentError):
 
 class RecordingFailedError(IinkedSignPermanentError):
     """The platform says that a recording that is waited for has failed. No retry helps by itself."""
+
+
+class RetentionEndsSoonError(IinkedSignPermanentError):
+    """The platform drops recordings within the days that the Dag asked to be stopped for. No retry helps."""
+
+
+class PackagesFailedError(IinkedSignPermanentError):
+    """Some of a task's packages failed for good; the message names each. No retry helps them by itself."""
 
 
 class RecordingDeletedError(IinkedSignPermanentError):

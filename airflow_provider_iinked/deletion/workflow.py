@@ -221,7 +221,7 @@ class _Deletion:
                 proved_at = time.monotonic() if proof is not None else None
                 self._check_listed(video, proof)
                 self._papers.open(video, proof)
-                self._hook.client.await_turn()
+                self._hook.client.wait_for_slot()
                 if is_fresh_enough(now=time.monotonic(), listed_at=self._listed_at, proved_at=proved_at):
                     return proof
         except (IinkedSignError, _TaskEnds, _GoneError):

@@ -16,8 +16,10 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.utils import get_environ_proxies
 
+from airflow_provider_iinked.api.errors import root_cause
+from airflow_provider_iinked.api.network import USER_AGENT
 from airflow_provider_iinked.api.settings import is_loopback
-from airflow_provider_iinked.api.sync_client import USER_AGENT, open_session, root_cause
+from airflow_provider_iinked.api.sync_client import open_session
 from airflow_provider_iinked.exceptions import TransferError
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

@@ -20,7 +20,7 @@ from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.api.errors import no_response_error
 from airflow_provider_iinked.api.retries import RetryBudget, is_retryable
 from airflow_provider_iinked.api.settings import ApiSettings
-from airflow_provider_iinked.exceptions import IinkedSignError
+from airflow_provider_iinked.exceptions import IinkedSignError, TaskStoppedError
 
 USER_AGENT = f"airflow-provider-iinked/{__version__}"
 
@@ -33,11 +33,19 @@ class SyncClient:
 
     :param settings: where to, with which credential, how patiently.
     :param sleep: waits between tries; a test may replace it.
+    :param stopping: once it is set, waits end and nothing more is sent.
     """
 
-    def __init__(self, settings: ApiSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.settings = settings
-        self._sleep = sleep
+        self._stopping = stopping or threading.Event()
+        self._sleep = sleep or self._stopping.wait
         self._pace = Pace(settings.max_requests_per_second)
         self.session = open_session(settings.api_base)
         self._headers = {
@@ -60,6 +68,8 @@ class SyncClient:
         while True:
             try:
                 return self._send_once(request)
+            except TaskStoppedError:
+                raise
             except IinkedSignError as error:
                 wait = patience.wait_after(error) if is_retryable(request, error) else None
                 if wait is None:
@@ -71,6 +81,8 @@ class SyncClient:
 
     def _send_once(self, request: protocol.Request) -> dict[str, Any]:
         self._pace.wait(self._sleep)
+        if self._stopping.is_set():
+            raise TaskStoppedError()
         headers = self._headers if request.body is None else {**self._headers, "Content-Type": "application/json"}
         prepared = requests.Request(
             request.method, f"{self.settings.api_base}{request.path}", headers=headers, data=request.body
@@ -114,7 +126,7 @@ class Pace:
         self._next = 0.0
         self._lock = threading.Lock()
 
-    def await_turn(self, sleep: Callable[[float], None]) -> None:
+    def await_turn(self, sleep: Callable[[float], object]) -> None:
         """
         Wait until the next request is due, and leave the turn to it.
 
@@ -123,7 +135,7 @@ class Pace:
         if self._interval and (due := self._next - time.monotonic()) > 0:
             sleep(due)
 
-    def wait(self, sleep: Callable[[float], None]) -> None:
+    def wait(self, sleep: Callable[[float], object]) -> None:
         """
         Wait until the next request is due, and take the turn.
 

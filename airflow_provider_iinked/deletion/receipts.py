@@ -8,12 +8,13 @@ from typing import Any
 
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
-from airflow_provider_iinked.custody.record import TaskIdentity, folder_of
+from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.deletion.request import DeletionRequest, PackageTarget
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
-from airflow_provider_iinked.storage.store import ADHOC, Store
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.layout import folder_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class OpenStores:
         root = f"{scheme}://{rest.partition('/')[0]}"
         with self._lock:
             if root not in self._stores:
-                self._stores[root] = Store(url, temp_file_token(self._task) or ADHOC)
+                self._stores[root] = open_store(url, temp_file_token(self._task))
             return self._stores[root]
 
 

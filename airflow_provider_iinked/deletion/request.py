@@ -19,10 +19,11 @@ from airflow_provider_iinked.arguments import (
     require_bool,
     require_int,
 )
-from airflow_provider_iinked.custody.record import TaskIdentity, folder_of, read_stored_video
+from airflow_provider_iinked.custody.record import TaskIdentity, read_stored_video
 from airflow_provider_iinked.deletion.target import check_exactly_one_target
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
+from airflow_provider_iinked.storage.layout import folder_of
 from airflow_provider_iinked.storage.url import check_destination, join
 
 DEFAULT_STATES: Final = (VideoState.ARCHIVED.value,)

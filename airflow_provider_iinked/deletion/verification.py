@@ -11,16 +11,15 @@ from airflow_provider_iinked.arguments import RECHECKS
 from airflow_provider_iinked.custody.record import (
     copy_mismatches,
     expected_mismatches,
-    folder_of,
     location_mismatches,
     origin_mismatches,
     read_stored_video,
-    record_uri,
 )
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
 from airflow_provider_iinked.models import StoredVideo
-from airflow_provider_iinked.storage.store import Store, validator_of
+from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.url import check_destination, failure_domain
 
 OpenStore = Callable[[str], Store]
@@ -78,7 +77,7 @@ def _promised(record: Mapping[str, Any], copy: StoredVideo, known: Sequence[str]
         others = [uri for uri in map(check_destination, promised) if uri not in known]
     except InvalidArgumentError:
         _refuse(copy, ["its custody record names another copy by a URL that cannot be used"])
-    return [{"uri": uri, "custody_uri": record_uri(folder_of(uri), copy.meeting_video_id)} for uri in others]
+    return [{"uri": uri, "custody_uri": Layout.beside(uri).record(copy.meeting_video_id)} for uri in others]
 
 
 def _verify_copy(
@@ -90,7 +89,7 @@ def _verify_copy(
     _refuse(
         claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
     )
-    store.settle(claim.uri, claim.custody_uri)
+    store.fsync(claim.uri, claim.custody_uri)
     return record, {
         "kind": "metadata" if by_metadata else "sha256",
         "uri": claim.uri,
@@ -127,7 +126,7 @@ def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, An
     info = store.info(claim.uri)
     if info is None:
         return ["its copy is gone"]
-    return copy_mismatches(record, size=info.get("size") or 0, sha256=None, validator=validator_of(info))
+    return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
 
 
 def _refuse(claim: StoredVideo, problems: list[str]) -> None:

@@ -174,7 +174,7 @@ class _Deletion:
         try:
             if not self._request.preview:
                 for url in package.receipts.folders():
-                    self._stores.open(url).remove_litter(url)
+                    self._stores.open(url).remove_stale(url)
             listed_at = time.monotonic()
             outcome.rules = DeletionRules(
                 target.package_id,

@@ -16,7 +16,7 @@ from airflow_provider_iinked.download.http import Source, SourceBrokenError
 from airflow_provider_iinked.download.response import Answer, ResponseAction, classify_response, known_total
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError, reason_of
 from airflow_provider_iinked.media.container import SNIFF_SIZE, container_suffix, looks_like_page
-from airflow_provider_iinked.storage.upload import Upload
+from airflow_provider_iinked.storage import Upload
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.media.check import MediaCheck

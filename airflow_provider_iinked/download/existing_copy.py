@@ -13,11 +13,11 @@ from airflow_provider_iinked.custody.record import (
     location_mismatches,
     origin_mismatches,
     read_stored_video,
-    record_uri,
 )
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.store import ObjectIdentity, Store, validator_of
+from airflow_provider_iinked.storage import ObjectIdentity, Store
+from airflow_provider_iinked.storage.layout import Layout
 
 
 class Verdict(Enum):
@@ -71,13 +71,13 @@ def look(
     """
 
     def judge() -> Existing:
-        return _judge(store, record_uri(folder, meeting_video_id), api_base, package_id, meeting_video_id, video)
+        return _judge(store, Layout(folder).record(meeting_video_id), api_base, package_id, meeting_video_id, video)
 
     existing = judge()
     if existing.verdict is not Verdict.STALE:
         return existing
     # Only what was found wanting may be set aside: noted first, then judged again.
-    judged = tuple(store.mark(url) for url in existing.set_aside)
+    judged = tuple(store.identity(url) for url in existing.set_aside)
     again = judge()
     if again.set_aside != existing.set_aside:
         raise StorageError(
@@ -140,9 +140,8 @@ def _copy_now_problems(store: Store, claim: StoredVideo, record: dict[str, Any])
     info = store.info(claim.uri)
     if info is None:
         return ["the copy is gone"]
-    size = info.get("size")
     if record.get("validator"):
-        return copy_mismatches(record, size=size or 0, sha256=None, validator=validator_of(info))
-    if size == claim.size and info.get("mtime") is not None and info.get("mtime") == record.get("modified"):
+        return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
+    if info.size == claim.size and info.modified is not None and info.modified == record.get("modified"):
         return []
     return read_through(store, claim, record)

@@ -14,17 +14,16 @@ from airflow_provider_iinked.custody.record import (
     TaskIdentity,
     VerifiedCopy,
     build_record,
-    folder_of,
     origin_mismatches,
     read_stored_video,
-    record_uri,
 )
 from airflow_provider_iinked.download.downloader import Fetched
 from airflow_provider_iinked.download.existing_copy import read_through
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, VerificationError, reason_of
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.quarantine import set_aside
-from airflow_provider_iinked.storage.store import Store, validator_of
+from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.quarantine import quarantine
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +59,13 @@ class Publisher:
         :raises StorageError: when the storage fails.
         """
         uri = fetched.upload.url
-        custody_uri = record_uri(folder_of(uri), video.meeting_video_id)
+        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
         first = self._take_name(video, fetched, custody_uri)
         if first is not None:
             return first
         info = self.store.info(uri)
-        if info is None or info.get("size") != fetched.size:
+        if info is None or info.size != fetched.size:
             raise StorageError(f"{uri} was written, but the store does not show {fetched.size} bytes there.")
-        validator = validator_of(info)
         record = build_record(
             api_base=self.api_base,
             package_id=self.package_id,
@@ -77,8 +75,8 @@ class Publisher:
                 size=fetched.size,
                 sha256=fetched.sha256,
                 content_type=fetched.content_type,
-                validator=validator,
-                modified=None if validator else info.get("mtime"),
+                validator=info.validator,
+                modified=None if info.validator else info.modified,
             ),
             time=pendulum.now("UTC").isoformat(),
             stamp=self.stamp,
@@ -86,7 +84,7 @@ class Publisher:
             package_fields=self.package_fields,
             media=fetched.media,
         )
-        if not self.store.write_json(custody_uri, record):
+        if not self.store.create_json(custody_uri, record):
             first = self._check_first(video, custody_uri)
             if first.uri != uri:
                 # The first run's copy has another suffix: ours would lie there without a record.
@@ -102,13 +100,13 @@ class Publisher:
                 fetched.upload.publish()
                 return None
             except FileExistsError:
-                judged = self.store.mark(uri)
+                seen = self.store.identity(uri)
                 if self.store.read_json(custody_uri)[0]:
                     return self._check_first(video, custody_uri)
                 if self.store.sha256(uri) == (fetched.sha256, fetched.size):
                     # A run that was killed before it wrote the record left the very same bytes.
                     return None
-                set_aside(self.store, uri, "it has no custody record and is not the recording", judged=judged)
+                quarantine(self.store, uri, "it has no custody record and is not the recording", seen=seen)
             except IinkedSignError:
                 raise
             except Exception as error:

@@ -15,8 +15,7 @@ import pendulum
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.custody.provenance import temp_file_token
-from airflow_provider_iinked.custody.record import RECORD_SUFFIX, listing_mismatches
-from airflow_provider_iinked.custody.tombstone import TOMBSTONE_SUFFIX
+from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.downloader import Fetch, Fetched, UrlEndedError
 from airflow_provider_iinked.download.errors import incomplete
 from airflow_provider_iinked.download.existing_copy import Existing, Verdict, look
@@ -34,9 +33,9 @@ from airflow_provider_iinked.exceptions import (
 )
 from airflow_provider_iinked.media.check import MediaCheck, require_parser
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
-from airflow_provider_iinked.storage.quarantine import set_aside
-from airflow_provider_iinked.storage.store import ADHOC, Store
-from airflow_provider_iinked.storage.upload import start_upload
+from airflow_provider_iinked.storage import open_store
+from airflow_provider_iinked.storage.layout import Kind, Layout, ids_of
+from airflow_provider_iinked.storage.quarantine import quarantine
 from airflow_provider_iinked.storage.url import check_destination, join
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class _Archive:
         if order.check_media:
             require_parser()
         self._folder = join(destination, order.package_id)
-        self._store = Store(destination, temp_file_token(order.stamp) or ADHOC)
+        self._store = open_store(destination, temp_file_token(order.stamp))
         self._stored: dict[str, StoredVideo] = {}
         self._failures: dict[str, IinkedSignError] = {}
         self._erased: set[str] = set()
@@ -82,11 +81,11 @@ class _Archive:
             log.info("Package %s: an empty list of recordings, nothing to copy.", order.package_id)
             return []
         log.info("iinked Sign API: %s", self._hook.api_base)
-        if self._store.is_local:
+        if self._store.on_worker_disk:
             log.warning("%s is a disk of this worker; see to it that it outlives the worker.", self._folder)
         listing = VideoList(self._hook.list_videos(order.package_id))
         selection = select(listing, order.meeting_video_ids)
-        self._store.remove_litter(self._folder)
+        self._store.remove_stale(self._folder)
         recorded = self._recorded()
         to_fetch = [video for video in selection.archived if not self._is_there(video, recorded)]
         self._fetch_all(to_fetch)
@@ -97,11 +96,8 @@ class _Archive:
     def _recorded(self) -> dict[str, str]:
         """Ids with a custody record at the destination, by their case-folded spelling."""
         names = self._store.list_names(self._folder)
-        self._erased = {
-            name.removesuffix(TOMBSTONE_SUFFIX).casefold() for name in names if name.endswith(TOMBSTONE_SUFFIX)
-        }
-        ids = [name.removesuffix(RECORD_SUFFIX) for name in names if name.endswith(RECORD_SUFFIX)]
-        return {video_id.casefold(): video_id for video_id in ids}
+        self._erased = {video_id.casefold() for video_id in ids_of(names, Kind.TOMBSTONE)}
+        return {video_id.casefold(): video_id for video_id in ids_of(names, Kind.RECORD)}
 
     def _look(self, meeting_video_id: str, video: Video | None) -> Existing:
         return look(
@@ -134,7 +130,7 @@ class _Archive:
     def _set_aside(self, existing: Existing) -> None:
         """The record goes first: of two runs that found it wanting, one alone may go on to the copy."""
         for url, judged in zip(existing.set_aside, existing.judged, strict=True):
-            if not set_aside(self._store, url, existing.reason, judged=judged):
+            if not quarantine(self._store, url, existing.reason, seen=judged):
                 raise StorageError(
                     f"{url} changed while it was looked at: another run is at work there, and nothing was moved. "
                     "Clearing the task is safe"
@@ -236,9 +232,9 @@ class _Archive:
 
     def _new_fetch(self, video: Video, stop: threading.Event) -> Fetch:
         settings = self._hook.settings
-        stem = join(self._folder, video.meeting_video_id)
+        layout = Layout(self._folder)
         return Fetch(
-            lambda suffix, size: start_upload(self._store, f"{stem}{suffix}", size),
+            lambda suffix, size: self._store.upload(layout.copy(video.meeting_video_id, suffix), size),
             expected_size=video.size if self._order.check_size else None,
             timeout=settings.timeout,
             max_retries=settings.max_retries,

@@ -23,7 +23,7 @@ from airflow_provider_iinked.api.network import JSON_BODY, MAX_BODY, MAX_IDLE, R
 from airflow_provider_iinked.api.rate_limit import RateLimiter
 from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, RetryLoop
 from airflow_provider_iinked.api.settings import ApiSettings
-from airflow_provider_iinked.exceptions import IinkedSignError, UnexpectedAnswerError
+from airflow_provider_iinked.exceptions import IinkedSignError, TaskStoppedError, UnexpectedAnswerError
 
 _CHUNK: Final = 65_536
 _MAX_SOCKETS: Final = 32
@@ -35,12 +35,20 @@ class SyncClient:
 
     :param settings: where to, with which credential, how patiently.
     :param sleep: waits between tries; a test may replace it.
+    :param stopping: once it is set, waits end and nothing more is sent.
     """
 
-    def __init__(self, settings: ApiSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.settings = settings
         self.limiter = RateLimiter(settings.max_requests_per_second)
-        self._sleep = sleep
+        self._stopping = stopping or threading.Event()
+        self._sleep = sleep or self._stopping.wait
         self._live = LiveConnections()
         self._route = find_route(settings.api_base)
         self.session = _open_session(self._route, cut_off_adapter(self._live, _MAX_SOCKETS))
@@ -63,6 +71,8 @@ class SyncClient:
             try:
                 response = self._exchange(request)
                 return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
+            except TaskStoppedError:
+                raise
             except IinkedSignError as error:
                 wait = loop.wait_after(error)
             self._sleep(wait)
@@ -83,6 +93,8 @@ class SyncClient:
 
     def _exchange(self, request: protocol.Request) -> protocol.Response:
         self._take_slot()
+        if self._stopping.is_set():
+            raise TaskStoppedError()
         self._begin()
         try:
             response = self._request(request)

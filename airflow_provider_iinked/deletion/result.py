@@ -7,8 +7,7 @@ from typing import Any
 
 from airflow_provider_iinked.deletion.plan import Plan
 from airflow_provider_iinked.deletion.request import DeletionRequest
-from airflow_provider_iinked.download.errors import worst
-from airflow_provider_iinked.exceptions import IinkedSignError, UnrequestedDeletionError
+from airflow_provider_iinked.exceptions import IinkedSignError, UnrequestedDeletionError, most_retryable
 from airflow_provider_iinked.models import SECRET_FIELDS, VideoList, VideoState, redact_signed_urls
 
 
@@ -75,7 +74,7 @@ def incomplete(
     if not isinstance(stopped_by, UnrequestedDeletionError):
         parts.append("Clearing the task is safe: what each deletion rests on is looked up anew.")
     message = " ".join(parts)
-    return worst({"": stopped_by} if stopped_by is not None else failures, message)
+    return most_retryable([stopped_by] if stopped_by is not None else failures.values(), message)
 
 
 def _without_url(fields: Mapping[str, Any]) -> dict[str, Any]:

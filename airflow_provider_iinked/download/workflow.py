@@ -18,7 +18,7 @@ from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.record import RECORD_SUFFIX, listing_mismatches
 from airflow_provider_iinked.custody.tombstone import TOMBSTONE_SUFFIX
 from airflow_provider_iinked.download.downloader import Fetch, Fetched, UrlEndedError
-from airflow_provider_iinked.download.errors import incomplete
+from airflow_provider_iinked.download.errors import partial_failure_error
 from airflow_provider_iinked.download.existing_copy import Existing, Verdict, look
 from airflow_provider_iinked.download.log_masking import mask_signed_url
 from airflow_provider_iinked.download.progress import Progress
@@ -200,7 +200,7 @@ class _Archive:
         order = sorted(self._stored, key=lambda video_id: positions.get(video_id.casefold(), len(positions)))
         stored = [self._stored[video_id] for video_id in order]
         if self._failures:
-            raise incomplete(self._order.package_id, self._folder, stored, self._failures)
+            raise partial_failure_error(self._order.package_id, self._folder, stored, self._failures)
         log.info(
             "Package %s: %d recordings are copied and proved at %s.", self._order.package_id, len(stored), self._folder
         )

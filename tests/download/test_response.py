@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_iinked import exceptions
-from airflow_provider_iinked.download.errors import incomplete
+from airflow_provider_iinked.download.errors import partial_failure_error
 from airflow_provider_iinked.download.hashing import Digest
 from airflow_provider_iinked.download.http import check_recording_url
 from airflow_provider_iinked.download.log_masking import secrets_of
@@ -205,7 +205,7 @@ def test_the_error_of_a_partial_download_says_what_was_done_and_what_was_not():
         ),
     }
     failures["c"].retry_after = 9.0
-    error = incomplete("p", "file:///d/p", stored, failures)
+    error = partial_failure_error("p", "file:///d/p", stored, failures)
     assert (type(error), error.retry_after) == (exceptions.TransferError, 9.0)
     for words in ("c: it broke off", "Copied and proved: a", "Clearing the task is safe"):
         assert words in str(error)

@@ -17,7 +17,7 @@ RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployme
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
 
-# Tests and measurements start many short processes; compiling Airflow anew in each takes most of their time.
+# Tests and measurements start many short processes; compiling Airflow again in each takes most of their time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -37,13 +37,13 @@ $(READY): $(SOURCES) constraints/airflow-$(AIRFLOW).txt
 	@scripts/venv $(VENV) $(AIRFLOW) $(GROUPS)
 
 .PHONY: constraints
-constraints: $(READY) ## Write the constraints files anew from today's releases
+constraints: $(READY) ## Write the constraints files again from today's releases
 	@for version in $(NEWEST) 2.11.2 $(NEWEST)-servers; do UV=$(BIN)/uv scripts/constraints $$version; done
 
 # --- see it work
 
 .PHONY: demo
-demo: $(READY) ## Watch a Dag wait, download, prove and delete, against the simulator
+demo: $(READY) ## Watch a Dag wait, download, verify and delete, against the simulator
 	@$(BIN)/python -m demo $(DEMO)
 
 .PHONY: airflow

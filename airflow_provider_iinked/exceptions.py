@@ -100,6 +100,10 @@ class VerificationError(IinkedSignPermanentError):
     """A copy or its custody record does not agree with the other, or with the recording. No retry helps."""
 
 
+class ApprovalError(IinkedSignPermanentError):
+    """No person approved exactly this deletion: refused, timed out, or of another plan. No retry helps."""
+
+
 class RecordingFailedError(IinkedSignPermanentError):
     """The platform says that a recording that is waited for has failed. No retry helps by itself."""
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: what is no id never gets further, and what is empty-handed never means more."""
+"""Checks of arguments: what is no id never gets further, and what is empty never means more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from airflow_provider_iinked.arguments import (
     check_filter,
     check_id,
     check_interval,
+    check_package_ids,
     check_seconds,
+    check_selection,
     check_video_ids,
     is_empty_word,
     require_bool,
@@ -164,16 +166,52 @@ def test_an_argument_given_as_none_is_refused():
 
 @pytest.mark.parametrize("value", ["", "  ", "None", "null", None, 3])
 def test_a_connection_id_that_is_empty_handed_is_refused(value):
-    with pytest.raises(InvalidArgumentError, match=r"^iinked_sign_conn_id is empty-handed"):
+    with pytest.raises(InvalidArgumentError, match=r"^iinked_sign_conn_id is empty"):
         check_conn_id(value)
 
 
 @pytest.mark.parametrize("value", ["", " ", "None", None, [], ["a", ""], ["a", None], 5])
 def test_a_filter_that_is_empty_handed_is_refused(value):
-    with pytest.raises(InvalidArgumentError, match=r"^search is empty-handed"):
+    with pytest.raises(InvalidArgumentError, match=r"^search is empty"):
         check_filter(value, "search")
 
 
 @pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_the_mark_of_what_is_not_given_survives_copies(twin):
     assert twin(NOTSET) is NOTSET
+
+
+def test_one_package_id_is_one_package_and_no_list():
+    packages = check_package_ids("p")
+    assert (packages.ids, packages.as_list, packages.label) == (("p",), False, "p")
+
+
+def test_package_ids_keep_their_order_each_once_whatever_their_case():
+    packages = check_package_ids(["b", "a", "B", "c"])
+    assert (packages.ids, packages.as_list, packages.label) == (("b", "a", "c"), True, "b and 2 more")
+
+
+def test_an_empty_list_of_packages_is_a_list_with_nothing_in_it():
+    packages = check_package_ids([])
+    assert (packages.ids, packages.as_list, packages.label) == ((), True, "no packages")
+
+
+@pytest.mark.parametrize("value", [None, "", "None", 7, b"p", {"p": 1}, ["p", ""], ["p", None], [["p"]], "*"])
+def test_what_is_no_package_id_is_refused_by_name(value):
+    with pytest.raises(InvalidArgumentError, match=r"^package_id.*Nothing was sent"):
+        check_package_ids(value)
+
+
+@pytest.mark.parametrize(("given_ids", "selected"), [("*", None), ([], ())])
+def test_beside_several_packages_all_recordings_or_none_are_selected(given_ids, selected):
+    assert check_selection(check_package_ids(["a", "b"]), given_ids) == selected
+
+
+@pytest.mark.parametrize("value", ["v", ["v"]])
+def test_recordings_named_beside_several_packages_are_refused(value):
+    with pytest.raises(InvalidArgumentError, match="2 packages"):
+        check_selection(check_package_ids(["a", "b"]), value)
+
+
+def test_recordings_named_beside_a_list_of_one_package_are_that_packages():
+    assert check_selection(check_package_ids(["a"]), ["v"]) == ("v",)

@@ -233,19 +233,46 @@ def test_answers_nested_as_deep_as_json_allows_do_not_break_anything(depth):
 
 @given(json_values)
 def test_what_holds_no_address_with_a_query_is_left_as_it_is(value):
-    if "http" not in json.dumps(value).casefold() and is_portable(value):
+    if "http" not in json.dumps(value).casefold() and is_json_safe(value):
         assert json.dumps(redact_signed_urls(value)) == json.dumps(value)
 
 
 @given(json_values | st.integers() | st.floats() | st.text(st.characters(codec=None)))
 def test_whatever_is_passed_on_can_be_stored_and_sent(value):
-    assert is_portable(redact_signed_urls({"x": value}))
+    assert is_json_safe(redact_signed_urls({"x": value}))
 
 
-def is_portable(value):
+def is_json_safe(value):
     """Tell whether msgpack, strict JSON and PostgreSQL take a value."""
     if isinstance(value, dict | list):
-        return all(map(is_portable, [*value, *value.values()] if isinstance(value, dict) else value))
+        return all(map(is_json_safe, [*value, *value.values()] if isinstance(value, dict) else value))
     if isinstance(value, str):
         return not re.search("[\x00\ud800-\udfff]", value)
     return value.bit_length() < 64 if isinstance(value, int) else value is None or math.isfinite(value)
+
+
+def test_an_xcom_carries_the_documented_fields_alone():
+    fields = video("v", size=1, url="https://h/x?access=y", timeUrlExpires="2026-01-01", secretLink="abc").xcom_fields()
+    assert fields == {"meetingVideoId": "v", "state": "archived", "size": 1}
+
+
+def test_a_documented_field_that_holds_a_signed_address_is_left_out_of_an_xcom():
+    fields = video("v", source={"href": "https://h/x?access=y", "kind": "camera"}, externalVideoId="https://h/?t=1")
+    assert fields.xcom_fields() == {"meetingVideoId": "v", "state": "archived", "source": {"kind": "camera"}}
+
+
+def test_a_selection_keeps_the_order_of_the_ids_and_names_what_is_missing():
+    listing = VideoList([video("a"), video("b"), video("c")])
+    found, missing = listing.select(["c", "x", "A", "a"])
+    assert [one.meeting_video_id for one in found] == ["c", "a"]
+    assert missing == ("x",)
+
+
+def test_a_selection_of_all_is_the_list_as_it_stands():
+    listing = VideoList([video("b"), video("a")])
+    assert listing.select(None) == (listing.videos, ())
+
+
+def test_a_selection_that_two_videos_fit_is_an_error():
+    with pytest.raises(UnexpectedAnswerError, match="by case alone"):
+        VideoList([video("aa"), video("aA")]).select(["AA"])

@@ -236,7 +236,7 @@ def test_a_value_that_is_not_understood_holds_nothing(value: Any) -> None:
 
 def test_the_example_dag_is_scheduled_on_the_asset_that_the_trigger_watches(airflow_db: None) -> None:
     pytest.importorskip("airflow.sdk", reason="event-driven scheduling came with Airflow 3")
-    path = Path(__file__).parents[2] / "example_dags" / "iinked_event_driven.py"
+    path = Path(__file__).parents[2] / "example_dags" / "iinked_sign_event_driven.py"
     module = runpy.run_path(str(path))
     (watcher,) = module["recordings"].watchers
     classpath = watcher.trigger["classpath"] if isinstance(watcher.trigger, dict) else watcher.trigger.serialize()[0]

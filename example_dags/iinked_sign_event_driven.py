@@ -1,9 +1,9 @@
 """
-### Recordings are taken as soon as they are archived, with no schedule (Airflow 3)
+### Take recordings as soon as they are archived, without a schedule (Airflow 3)
 
-A watcher in the triggerer follows all packages and tells of recordings that became archived. Each event brings a run of
-this Dag, which downloads and proves exactly these recordings, and deletes what was proved. Several events may come in
-one run. An event may come twice, as after a crash of the triggerer: what is copied is kept, what is deleted is done.
+A watcher in the triggerer polls all packages and sends an event when recordings become archived. Each event starts a
+run of this Dag, which downloads and verifies exactly these recordings and deletes their originals. One run may get
+several events. An event may come twice, for example after a crash of the triggerer; nothing is done twice then.
 
 The copies go below the Airflow variable `iinked_destination`.
 """
@@ -13,8 +13,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task, task_group
-from airflow.sdk import Asset, AssetWatcher
+from airflow.sdk import DAG, Asset, AssetWatcher, task, task_group
 
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
@@ -30,7 +29,7 @@ recordings = Asset(
 )
 
 with DAG(
-    dag_id="iinked_event_driven",
+    dag_id="iinked_sign_event_driven",
     doc_md=__doc__,
     start_date=datetime(2026, 1, 1),
     schedule=[recordings],
@@ -44,8 +43,8 @@ with DAG(
     def archived(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
         found: dict[str, dict[str, None]] = {}
         for event in triggering_asset_events[recordings]:
-            told = event.extra["payload"]
-            found.setdefault(told["package_id"], {}).update(dict.fromkeys(told["meeting_video_ids"]))
+            payload = event.extra["payload"]
+            found.setdefault(payload["package_id"], {}).update(dict.fromkeys(payload["meeting_video_ids"]))
         return [{"package_id": package, "meeting_video_ids": list(ids)} for package, ids in found.items()]
 
     @task_group

@@ -1,11 +1,11 @@
 """
 ### The whole chain as one call, for one package and for many
 
-`archive_and_delete_videos` waits until a package's recordings are archived, downloads and proves them, and deletes
-exactly what was proved. Trigger it with the ids of packages; the copies go below the Airflow variable
+`archive_and_delete_videos` waits until a package's recordings are archived, downloads and verifies them, and deletes
+exactly what was verified. Trigger it with the ids of packages; the copies go below the Airflow variable
 `iinked_destination`.
 
-With a triggerer, a thousand packages may wait at a time and hold no worker: set `deferrable` to true.
+`deferrable=True` needs a triggerer; a thousand packages can then wait without a worker.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, task  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.task_groups.videos import archive_and_delete_videos
 
 with DAG(
-    dag_id="iinked_task_group",
+    dag_id="iinked_sign_task_group",
     doc_md=__doc__,
     start_date=datetime(2026, 1, 1),
     schedule=None,

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_iinked.arguments import NOTSET, check_conn_id, check_filter, require_bool, require_int
+from airflow_provider_iinked.arguments import (
+    DEFAULT_CONN_ID,
+    NOTSET,
+    check_conn_id,
+    check_filter,
+    require_bool,
+    require_int,
+)
 from airflow_provider_iinked.links import IinkedSignLink, push_links
-from airflow_provider_iinked.operators.videos import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -12,6 +12,17 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 # File systems that forget (memory) or that answer from a copy of their own (the caches): proof needs the real store.
 _REFUSED_SCHEMES = frozenset({"memory", "simplecache", "filecache", "blockcache", "cached", "dir", "reference"})
 LOCAL_SCHEMES = frozenset({"file", "local"})
+# Schemes that lead to the same store.
+_SAME_STORE = {
+    "s3a": "s3",
+    "gcs": "gs",
+    "abfss": "abfs",
+    "az": "abfs",
+    "adl": "abfs",
+    "wasb": "abfs",
+    "wasbs": "abfs",
+    "ssh": "sftp",
+}
 
 
 def check_destination(value: object, field: str = "destination") -> str:
@@ -63,6 +74,21 @@ def is_local(url: str) -> bool:
     :return: True for ``file:`` and ``local:``.
     """
     return scheme_of(url) in LOCAL_SCHEMES
+
+
+def failure_domain(url: str) -> str:
+    """
+    Name what is lost together with an object: two copies in one failure domain are one copy.
+
+    :param url: a checked URL.
+    :return: the kind of store with its bucket, container or host; one word for all disks of the worker. Login and
+        path make no difference.
+    """
+    scheme = scheme_of(url)
+    if scheme in LOCAL_SCHEMES:
+        return "file:"
+    netloc = url.partition("://")[2].partition("/")[0].rpartition("@")[2].casefold()
+    return f"{_SAME_STORE.get(scheme, scheme)}://{netloc}"
 
 
 def join(base: str, *names: str) -> str:

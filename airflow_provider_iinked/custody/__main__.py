@@ -11,10 +11,11 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_iinked.arguments import check_id, require_int
-from airflow_provider_iinked.custody.tombstone import copies_of, erase_copy
+from airflow_provider_iinked.custody.tombstone import erase_copy
 from airflow_provider_iinked.custody.verify import RECHECKS, Verification, verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError
-from airflow_provider_iinked.storage.store import Store
+from airflow_provider_iinked.storage import open_store
+from airflow_provider_iinked.storage.layout import copies_of
 from airflow_provider_iinked.storage.url import check_destination, join
 
 _COLUMNS = ("package", "recording", "copy", "source", "what")
@@ -83,7 +84,7 @@ def _verify(given: argparse.Namespace) -> int:
 def _erase(given: argparse.Namespace) -> int:
     if not given.yes:
         folder = join(check_destination(given.destination), check_id(given.package, "package"))
-        copies = copies_of(Store(folder).list_names(folder), check_id(given.video, "video"))
+        copies = copies_of(open_store(folder).list_names(folder), check_id(given.video, "video"), quarantined=True)
         print(f"Would erase from {folder}: {', '.join(copies) or 'nothing'}. Nothing was erased; add --yes to do it.")
         return 2
     tombstone = erase_copy(given.destination, given.package, given.video, reason=given.reason, erased_by=_user())

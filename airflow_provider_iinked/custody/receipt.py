@@ -9,12 +9,12 @@ from typing import Any, Final
 import pendulum
 
 from airflow_provider_iinked import __version__
-from airflow_provider_iinked.custody.record import FORMAT, TaskIdentity, folder_of, receipt_uri
+from airflow_provider_iinked.custody.record import FORMAT, TaskIdentity
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
-from airflow_provider_iinked.storage.quarantine import set_aside
-from airflow_provider_iinked.storage.store import Store
-from airflow_provider_iinked.storage.url import join
+from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.quarantine import quarantine
 
 REQUESTED: Final = "requested"
 DELETED: Final = "deleted"
@@ -78,7 +78,7 @@ class ReceiptStore:
             self._set_aside(store, url, video.meeting_video_id)
         elif exists and (kept := _worth_keeping(earlier, rewrites)):
             receipt["previous"] = kept
-        store.write_json(url, receipt, overwrite=True, durable=True)
+        store.replace_json(url, receipt, durable=True)
         return receipt
 
     def complete(self, store: Store, url: str, receipt: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
@@ -99,7 +99,7 @@ class ReceiptStore:
             "told_by": "answer" if answer is not None else "list",
             "completed_by": asdict(self.stamp),
         }
-        store.write_json(url, done, overwrite=True, durable=True)
+        store.replace_json(url, done, durable=True)
 
     def withdraw(self, store: Store, url: str, receipt: Mapping[str, Any]) -> None:
         """
@@ -113,7 +113,7 @@ class ReceiptStore:
         if store.read_json(url)[1] != receipt:
             return  # Another run's by now.
         earlier = receipt.get("previous")
-        store.write_json(url, earlier or {**receipt, "status": WITHDRAWN}, overwrite=True, durable=True)
+        store.replace_json(url, earlier or {**receipt, "status": WITHDRAWN}, durable=True)
 
     def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> bool:
         """
@@ -133,9 +133,9 @@ class ReceiptStore:
 
     def _set_aside(self, store: Store, url: str, meeting_video_id: str) -> None:
         """Only what was found to be no receipt of ours: noted first, then read again."""
-        judged = store.mark(url)
+        seen = store.identity(url)
         is_own = self._is_own(store.read_json(url)[1], meeting_video_id)
-        if is_own or not set_aside(store, url, "it is not the receipt of this recording", judged=judged):
+        if is_own or not quarantine(store, url, "it is not the receipt of this recording", seen=seen):
             raise StorageError(f"{url} changed while it was looked at: another run is at work there")
 
     def _is_own(self, receipt: Any, meeting_video_id: str) -> bool:
@@ -164,8 +164,8 @@ def receipt_place(copy_uri: str | None, receipt_destination: str | None, package
     :return: the receipt's URL; None when there is no place for one.
     """
     if copy_uri is not None:
-        return receipt_uri(folder_of(copy_uri), video_id)
-    return receipt_uri(join(receipt_destination, package_id), video_id) if receipt_destination else None
+        return Layout.beside(copy_uri).receipt(video_id)
+    return Layout.of(receipt_destination, package_id).receipt(video_id) if receipt_destination else None
 
 
 def _now() -> str:

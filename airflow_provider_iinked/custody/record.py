@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from airflow_provider_iinked.models import StoredVideo, Video, parse_time
+from airflow_provider_iinked.storage.layout import Kind, Layout, folder_of, name_of, parse
+from airflow_provider_iinked.storage.url import join
 
 FORMAT: Final = 1
-RECORD_SUFFIX: Final = ".custody.json"
-RECEIPT_SUFFIX: Final = ".deletion.json"
 
 
 @dataclass(frozen=True)
@@ -131,39 +131,7 @@ def stored_beside(record: object, custody_uri: str) -> StoredVideo | None:
     :return: the short form; None when something is missing or of the wrong type.
     """
     written = read_stored_video(record, custody_uri)
-    return written and replace(written, uri=f"{folder_of(custody_uri)}/{written.uri.rpartition('/')[2]}")
-
-
-def folder_of(uri: str) -> str:
-    """
-    Return the folder of an object.
-
-    :param uri: the object.
-    :return: its URL without the last part.
-    """
-    return uri.rpartition("/")[0]
-
-
-def record_uri(folder: str, meeting_video_id: str) -> str:
-    """
-    Name the custody record of a recording.
-
-    :param folder: the package's folder.
-    :param meeting_video_id: the recording.
-    :return: the record's URL.
-    """
-    return f"{folder}/{meeting_video_id}{RECORD_SUFFIX}"
-
-
-def receipt_uri(folder: str, meeting_video_id: str) -> str:
-    """
-    Name the deletion receipt of a recording.
-
-    :param folder: the package's folder.
-    :param meeting_video_id: the recording.
-    :return: the receipt's URL.
-    """
-    return f"{folder}/{meeting_video_id}{RECEIPT_SUFFIX}"
+    return written and replace(written, uri=join(folder_of(custody_uri), name_of(written.uri)))
 
 
 def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
@@ -193,13 +161,15 @@ def location_mismatches(claim: StoredVideo) -> list[str]:
     :param claim: what names them.
     :return: the differences in words; empty when they lie beside each other under the recording's name.
     """
-    folder, _, name = claim.uri.rpartition("/")
+    layout = Layout.beside(claim.uri)
     problems = []
-    if name.partition(".")[0] != claim.meeting_video_id or "." not in name or name.endswith(".json"):
+    entry = parse(name_of(claim.uri))
+    is_copy = entry is not None and entry.kind is Kind.COPY and entry.is_current
+    if entry is None or not is_copy or entry.video_id != claim.meeting_video_id:
         problems.append("the copy's name is not that of the recording")
-    if folder.rpartition("/")[2] != claim.package_id:
+    if layout.package_id != claim.package_id:
         problems.append("the copy does not lie in its package's folder")
-    if claim.custody_uri != record_uri(folder, claim.meeting_video_id):
+    if claim.custody_uri != layout.record(claim.meeting_video_id):
         problems.append("the record does not lie beside the copy under the recording's name")
     return problems
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
-from airflow_provider_iinked.custody.record import folder_of
 from airflow_provider_iinked.deletion.request import DeletionRequest
 from airflow_provider_iinked.deletion.verification import Proof
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
-from airflow_provider_iinked.storage.store import ADHOC, Store
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.layout import folder_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class TaskReceipts:
         scheme, _, rest = url.partition("://")
         root = f"{scheme}://{rest.partition('/')[0]}"
         if root not in self._stores:
-            self._stores[root] = Store(url, temp_file_token(self._order.stamp) or ADHOC)
+            self._stores[root] = open_store(url, temp_file_token(self._order.stamp))
         return self._stores[root]
 
     def place(self, video_id: str) -> str | None:

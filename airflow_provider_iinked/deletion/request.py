@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from airflow_provider_iinked.arguments import ALL, NOTSET, check_choice, check_id, check_video_ids, require_bool
-from airflow_provider_iinked.custody.record import TaskIdentity, folder_of, read_stored_video
+from airflow_provider_iinked.custody.record import TaskIdentity, read_stored_video
 from airflow_provider_iinked.deletion.target import check_exactly_one_target
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
+from airflow_provider_iinked.storage.layout import folder_of
 from airflow_provider_iinked.storage.url import check_destination, join
 
 RECHECKS: Final = ("sha256", "metadata")

@@ -17,7 +17,7 @@ from airflow_provider_iinked.custody.record import (
 )
 from airflow_provider_iinked.exceptions import VerificationError
 from airflow_provider_iinked.models import StoredVideo
-from airflow_provider_iinked.storage.store import Store, validator_of
+from airflow_provider_iinked.storage import Store
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def prove(store: Store, claim: StoredVideo, *, api_base: str, recheck: str) -> P
     by_metadata = recheck == "metadata" and bool(record.get("validator"))
     problems = _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record)
     _refuse(claim, problems)
-    store.settle(claim.uri, claim.custody_uri)
+    store.fsync(claim.uri, claim.custody_uri)
     facts = {
         "kind": "metadata" if by_metadata else "sha256",
         "uri": claim.uri,
@@ -88,7 +88,7 @@ def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, An
     info = store.info(claim.uri)
     if info is None:
         return ["its copy is gone"]
-    return copy_mismatches(record, size=info.get("size") or 0, sha256=None, validator=validator_of(info))
+    return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
 
 
 def _refuse(claim: StoredVideo, problems: list[str]) -> None:

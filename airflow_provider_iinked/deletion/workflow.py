@@ -108,7 +108,7 @@ class _Deletion:
         order = self._order
         log.info("iinked Sign API: %s", self._hook.api_base)
         for url in self._papers.folders():
-            self._papers.store(url).remove_litter(url)
+            self._papers.store(url).remove_stale(url)
         try:
             self._list()
         except _TaskEnds as end:

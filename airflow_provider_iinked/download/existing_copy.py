@@ -12,12 +12,12 @@ from airflow_provider_iinked.custody.record import (
     listing_mismatches,
     location_mismatches,
     origin_mismatches,
-    record_uri,
     stored_beside,
 )
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.store import ObjectIdentity, Store, validator_of
+from airflow_provider_iinked.storage import ObjectIdentity, Store
+from airflow_provider_iinked.storage.layout import Layout
 
 
 class CopyState(Enum):
@@ -41,14 +41,14 @@ class ExistingCopy:
     :param state: the result of the check.
     :param stored: the copy, when it is valid.
     :param reason: what is wrong, when something is.
-    :param set_aside: URLs to quarantine before it is downloaded again, in this order.
+    :param quarantine: URLs to quarantine before it is downloaded again, in this order.
     :param seen: what was under each of them when it was found invalid.
     """
 
     state: CopyState
     stored: StoredVideo | None = None
     reason: str = ""
-    set_aside: tuple[str, ...] = ()
+    quarantine: tuple[str, ...] = ()
     seen: tuple[ObjectIdentity | None, ...] = ()
 
 
@@ -71,15 +71,15 @@ def inspect_copy(
     """
 
     def check() -> ExistingCopy:
-        return _check(store, record_uri(folder, meeting_video_id), api_base, package_id, meeting_video_id, video)
+        return _check(store, Layout(folder).record(meeting_video_id), api_base, package_id, meeting_video_id, video)
 
     existing = check()
     if existing.state is not CopyState.INVALID:
         return existing
     # Only what was found invalid may be quarantined: its identity is read first, then it is checked again.
-    seen = tuple(store.mark(url) for url in existing.set_aside)
+    seen = tuple(store.identity(url) for url in existing.quarantine)
     again = check()
-    if again.set_aside != existing.set_aside:
+    if again.quarantine != existing.quarantine:
         raise StorageError(
             f"The copy of video {meeting_video_id} at {folder} changed during the check; another run is writing to it. "
             "Clearing the task is safe"
@@ -95,18 +95,18 @@ def _check(
         return ExistingCopy(CopyState.ABSENT)
     stored = stored_beside(record, url)
     if stored is None:
-        return ExistingCopy(CopyState.INVALID, reason="the custody record cannot be read", set_aside=(url,))
+        return ExistingCopy(CopyState.INVALID, reason="the custody record cannot be read", quarantine=(url,))
     if foreign := _foreign(record, api_base):
         return ExistingCopy(CopyState.FOREIGN, reason=foreign)
     problems = origin_mismatches(
         record, api_base=api_base, package_id=package_id, meeting_video_id=meeting_video_id
     ) + location_mismatches(stored)
     if problems:
-        return ExistingCopy(CopyState.INVALID, reason="; ".join(problems), set_aside=(url,))
+        return ExistingCopy(CopyState.INVALID, reason="; ".join(problems), quarantine=(url,))
     problems = listing_mismatches(record, video) if video is not None else []
     problems = problems or _copy_mismatches_now(store, stored, record)
     if problems:
-        return ExistingCopy(CopyState.INVALID, reason="; ".join(problems), set_aside=(url, stored.uri))
+        return ExistingCopy(CopyState.INVALID, reason="; ".join(problems), quarantine=(url, stored.uri))
     return ExistingCopy(CopyState.VALID, stored=stored)
 
 
@@ -140,11 +140,10 @@ def _copy_mismatches_now(store: Store, stored: StoredVideo, record: Mapping[str,
     info = store.info(stored.uri)
     if info is None:
         return ["the copy is gone"]
-    size = info.get("size")
     if record.get("validator"):
-        problems = copy_mismatches(record, size=size or 0, sha256=None, validator=validator_of(info))
+        problems = copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
         # A store gives a moved object a validator of its own; then the bytes alone can tell.
         return read_through(store, stored, record) if problems and record.get("uri") != stored.uri else problems
-    if size == stored.size and info.get("mtime") is not None and info.get("mtime") == record.get("modified"):
+    if info.size == stored.size and info.modified is not None and info.modified == record.get("modified"):
         return []
     return read_through(store, stored, record)

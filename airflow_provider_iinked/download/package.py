@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.custody.record import RECORD_SUFFIX
-from airflow_provider_iinked.custody.tombstone import TOMBSTONE_SUFFIX
 from airflow_provider_iinked.download.api import RecordingApi
 from airflow_provider_iinked.download.errors import partial_failure_error
 from airflow_provider_iinked.download.recording import (
@@ -23,6 +21,7 @@ from airflow_provider_iinked.download.recording import (
 from airflow_provider_iinked.download.request import keep_package_fields, sort_recordings
 from airflow_provider_iinked.exceptions import IinkedSignError, NotArchivedError, VerificationError
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
+from airflow_provider_iinked.storage.layout import Kind, ids_of
 
 log = logging.getLogger(__name__)
 
@@ -184,13 +183,11 @@ class PackageDownload:
 
 
 def _scan_destination(place: Place) -> FolderScan:
-    place.store.remove_litter(place.folder)
+    place.store.remove_stale(place.folder)
     names = place.store.list_names(place.folder)
-    recorded = [name.removesuffix(RECORD_SUFFIX) for name in names if name.endswith(RECORD_SUFFIX)]
-    erased = [name.removesuffix(TOMBSTONE_SUFFIX) for name in names if name.endswith(TOMBSTONE_SUFFIX)]
     return FolderScan(
-        recorded={video_id.casefold(): video_id for video_id in recorded},
-        erased=frozenset(video_id.casefold() for video_id in erased),
+        recorded={video_id.casefold(): video_id for video_id in ids_of(names, Kind.RECORD)},
+        erased=frozenset(video_id.casefold() for video_id in ids_of(names, Kind.TOMBSTONE)),
     )
 
 

@@ -14,18 +14,16 @@ from airflow_provider_iinked.custody.record import (
     TaskIdentity,
     VerifiedCopy,
     build_record,
-    folder_of,
     origin_mismatches,
-    record_uri,
     stored_beside,
 )
 from airflow_provider_iinked.download.downloader import DownloadedRecording
 from airflow_provider_iinked.download.existing_copy import read_through
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, VerificationError, reason_of
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.quarantine import set_aside
-from airflow_provider_iinked.storage.store import Store, validator_of
-from airflow_provider_iinked.storage.upload import Upload
+from airflow_provider_iinked.storage import ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.quarantine import quarantine
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +63,13 @@ class Publisher:
         :raises StorageError: when the storage fails.
         """
         uri = upload.url
-        custody_uri = record_uri(folder_of(uri), video.meeting_video_id)
-        winner = self._claim_name(video, recording, upload, custody_uri)
-        if winner is not None:
-            return winner
-        info = self.store.info(uri)
-        if info is None or info.get("size") != recording.size:
+        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
+        claimed = self._claim_name(video, recording, upload, custody_uri)
+        if isinstance(claimed, StoredVideo):
+            return claimed
+        info = claimed
+        if info is None or info.size != recording.size:
             raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
-        validator = validator_of(info)
         record = build_record(
             api_base=self.api_base,
             package_id=self.package_id,
@@ -82,8 +79,8 @@ class Publisher:
                 size=recording.size,
                 sha256=recording.sha256,
                 content_type=recording.content_type,
-                validator=validator,
-                modified=None if validator else info.get("mtime"),
+                validator=info.validator,
+                modified=None if info.validator else info.modified,
             ),
             time=pendulum.now("UTC").isoformat(),
             stamp=self.task,
@@ -92,7 +89,7 @@ class Publisher:
             media=recording.media,
             copies=copies,
         )
-        if not self.store.write_json(custody_uri, record):
+        if not self.store.create_json(custody_uri, record):
             winner = self._verify_winner(video, custody_uri)
             if winner.uri != uri:
                 # The other run's copy has another suffix: ours would be there without a record.
@@ -102,21 +99,20 @@ class Publisher:
 
     def _claim_name(
         self, video: Video, recording: DownloadedRecording, upload: Upload, custody_uri: str
-    ) -> StoredVideo | None:
-        """Give the copy its final name; return the copy of another run where that came first."""
+    ) -> ObjectInfo | StoredVideo | None:
+        """Give the copy its final name; return what the store shows there, or the copy of a run that came first."""
         uri = upload.url
         for _ in range(_MAX_ATTEMPTS):
             try:
-                upload.publish()
-                return None
+                return upload.publish()
             except FileExistsError:
-                seen = self.store.mark(uri)
+                seen = self.store.identity(uri)
                 if self.store.read_json(custody_uri)[0]:
                     return self._verify_winner(video, custody_uri)
                 if self.store.sha256(uri) == (recording.sha256, recording.size):
                     # A run that was killed before it wrote the record left the very same bytes.
-                    return None
-                set_aside(self.store, uri, "it has no custody record and is not the recording", judged=seen)
+                    return self.store.info(uri)
+                quarantine(self.store, uri, "it has no custody record and is not the recording", seen=seen)
             except IinkedSignError:
                 raise
             except Exception as error:

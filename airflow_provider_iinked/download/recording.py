@@ -31,9 +31,9 @@ from airflow_provider_iinked.exceptions import (
 )
 from airflow_provider_iinked.media.check import MediaCheck
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage.quarantine import set_aside
-from airflow_provider_iinked.storage.store import Store
-from airflow_provider_iinked.storage.upload import Upload, start_upload
+from airflow_provider_iinked.storage import Store, Upload
+from airflow_provider_iinked.storage.layout import Layout, name_of
+from airflow_provider_iinked.storage.quarantine import quarantine
 from airflow_provider_iinked.storage.url import join
 
 log = logging.getLogger(__name__)
@@ -174,8 +174,8 @@ class RecordingCopy:
             return
         store = self._context.places[destination].store
         # The record goes first: of two runs that found it invalid, one alone may go on to the copy.
-        for url, seen in zip(existing.set_aside, existing.seen, strict=True):
-            if not set_aside(store, url, existing.reason, judged=seen):
+        for url, seen in zip(existing.quarantine, existing.seen, strict=True):
+            if not quarantine(store, url, existing.reason, seen=seen):
                 raise StorageError(
                     f"{url} changed during the check; another run is writing to it, and nothing was moved. "
                     "Clearing the task is safe"
@@ -266,7 +266,7 @@ class RecordingCopy:
         publisher = Publisher(
             context.places[destination].store, context.api_base, context.package_id, context.request.task, self._fields
         )
-        name = upload.url.rpartition("/")[2]
+        name = name_of(upload.url)
         others = [
             self._valid[url].uri if url in self._valid else join(place.folder, name)
             for url, place in context.places.items()
@@ -297,8 +297,8 @@ class RecordingCopy:
 
     def _opener(self, destination: str) -> UploadOpener:
         place = self._context.places[destination]
-        stem = join(place.folder, self.video.meeting_video_id)
-        return lambda suffix, size: start_upload(place.store, f"{stem}{suffix}", size)
+        layout = Layout(place.folder)
+        return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size)
 
     def _start_check(self, video: Video) -> Callable[[str, int], MediaCheck]:
         return lambda suffix, size: MediaCheck(suffix, size, video.duration)

@@ -17,7 +17,7 @@ from airflow_provider_iinked.arguments import (
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import Package, Video, VideoList
-from airflow_provider_iinked.storage.url import check_destination, failure_domain, is_local, join
+from airflow_provider_iinked.storage.url import check_destination, join
 
 
 @dataclass(frozen=True)
@@ -105,24 +105,13 @@ def check_destinations(value: object) -> tuple[str, ...]:
 
     :param value: a URL, or a list of URLs.
     :return: the URLs.
-    :raises InvalidArgumentError: for an empty list, a URL that cannot be used, and two in one failure domain: what
-        takes one copy away takes the other one too.
+    :raises InvalidArgumentError: for an empty list, and a URL that cannot be used.
     """
     if not isinstance(value, (list, tuple)):
         return (check_destination(value),)
     if not value:
         raise InvalidArgumentError("destination is an empty list. Nothing was sent. Name at least one URL.")
-    urls = tuple(check_destination(item, f"destination[{position}]") for position, item in enumerate(value))
-    domains: dict[str, str] = {}
-    for url in urls:
-        earlier = domains.setdefault(failure_domain(url), url)
-        # Whether two folders of this worker are on one disk is seen when they are opened.
-        if earlier is not url and not (is_local(url) and url != earlier):
-            raise InvalidArgumentError(
-                f"The destinations {earlier} and {url} are in one failure domain ({failure_domain(url)}): what takes "
-                "one copy away takes the other one too. Nothing was sent. Use another bucket, container or host."
-            )
-    return urls
+    return tuple(check_destination(item, f"destination[{position}]") for position, item in enumerate(value))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -27,11 +27,17 @@ from airflow_provider_iinked.download.recording import MissingRecording, Package
 from airflow_provider_iinked.download.request import DownloadRequest
 from airflow_provider_iinked.download.stopping import StopSignal
 from airflow_provider_iinked.download.workers import WorkerPool
-from airflow_provider_iinked.exceptions import IinkedSignError, NotArchivedError, TransferError, concerns_service
+from airflow_provider_iinked.exceptions import (
+    IinkedSignError,
+    InvalidArgumentError,
+    NotArchivedError,
+    TransferError,
+    concerns_service,
+)
 from airflow_provider_iinked.media.check import require_parser
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
-from airflow_provider_iinked.storage.store import ADHOC, Store
-from airflow_provider_iinked.storage.url import is_local, join
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.url import join
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +73,7 @@ class _Download:
         self._stop = stop
         if request.check_media:
             require_parser()
-        token = temp_file_token(request.task) or ADHOC
-        self._stores = {destination: Store(destination, token) for destination in request.destinations}
+        self._stores = _open_stores(request.destinations, temp_file_token(request.task))
         self._unlisted = deque(request.packages.ids)
         self._ready: deque[tuple[PackageDownload, RecordingCopy | MissingRecording]] = deque()
         self._running: dict[Future[Any], Callable[[], None]] = {}
@@ -86,8 +91,8 @@ class _Download:
             log.info("%s: an empty list, nothing to copy.", request.packages.label)
             return []
         log.info("iinked Sign API: %s", self._api.api_base)
-        for destination in request.destinations:
-            if is_local(destination):
+        for destination, store in self._stores.items():
+            if store.on_worker_disk:
                 log.warning("%s is on this worker's local disk. Use shared or persistent storage.", destination)
         cleaner = threading.Thread(target=self._clean_up_when_stopped, name="iinked-cleaner", daemon=True)
         cleaner.start()
@@ -298,6 +303,23 @@ class _Download:
         if problems := listing_mismatches({"video": video.public_fields()}, now):
             raise TransferError(f"it changed while it was being copied: {'; '.join(problems)}")
         return now
+
+
+def _open_stores(destinations: Sequence[str], token: str | None) -> dict[str, Store]:
+    """Open each destination; two that are lost together are refused."""
+    stores: dict[str, Store] = {}
+    domains: dict[str, str] = {}
+    for url in destinations:
+        store = open_store(url, token)
+        domain = store.failure_domain(url) if len(destinations) > 1 else ""
+        if domain in domains:
+            raise InvalidArgumentError(
+                f"The destinations {domains[domain]} and {url} are in one failure domain ({domain}): what takes one "
+                "copy away takes the other one too. Nothing was sent. Use another bucket, container, host or disk."
+            )
+        domains[domain] = url
+        stores[url] = store
+    return stores
 
 
 def _url_has_expired(video: Video) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, most_retryable, reason_of
-from airflow_provider_iinked.storage.upload import Upload
+from airflow_provider_iinked.storage import Upload
 
 log = logging.getLogger(__name__)
 

@@ -1,39 +1,41 @@
-"""Putting aside what cannot be relied on, under a name that says so: nothing is ever overwritten or removed."""
+"""Quarantine: what cannot be relied on gets a name that says so; nothing is ever overwritten or removed."""
 
 from __future__ import annotations
 
 import logging
-import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pendulum
 
-if TYPE_CHECKING:
-    from airflow_provider_iinked.storage.store import ObjectIdentity, Store
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.storage.layout import quarantined
 
-SET_ASIDE: Final = ".set-aside-"
-"""What stands in the name of an object that was put aside."""
+if TYPE_CHECKING:
+    from airflow_provider_iinked.storage.base import ObjectIdentity, Store
 
 log = logging.getLogger(__name__)
 
 
-def set_aside(store: Store, url: str, reason: str, *, judged: ObjectIdentity | None) -> bool:
+def quarantine(store: Store, url: str, reason: str, *, seen: ObjectIdentity | None) -> bool:
     """
-    Give an object that cannot be relied on a name that says so, unless another lies there by now.
+    Rename an object that cannot be relied on, unless another lies there by now.
 
     :param store: the storage.
     :param url: the object.
     :param reason: why, for the log.
-    :param judged: what lay there when it was found wanting; None for nothing.
-    :return: False when something else lies there now, which nobody has found wanting; nothing is moved then.
-    :raises StorageError: when it cannot be moved.
+    :param seen: what lay there when the check failed; None for nothing.
+    :return: False when something else lies there now, which nobody has checked; nothing is renamed then.
+    :raises StorageError: when it cannot be renamed.
     """
-    if store.mark(url) != judged:
-        log.warning("%s changed while it was looked at; another run is at work there.", url)
+    if store.identity(url) != seen:
+        log.warning("%s changed during the check; another run is writing to it.", url)
         return False
-    if judged is None:
+    if seen is None:
         return True
-    target = f"{url}{SET_ASIDE}{pendulum.now('UTC').format('YYYYMMDDTHHmmss')}Z-{os.urandom(8).hex()}"
-    store.move(url, target)
+    target = quarantined(url, pendulum.now("UTC"))
+    try:
+        store.rename_no_replace(url, target)
+    except FileExistsError:
+        raise StorageError(f"{target} is taken; {url} stays in place. Clearing the task is safe.") from None
     log.warning("Set aside %s as %s: %s.", url, target, reason)
     return True

@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 from airflow_provider_iinked.arguments import is_empty_word
 from airflow_provider_iinked.exceptions import InvalidArgumentError
+from airflow_provider_iinked.storage.registry import is_registered, schemes
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 # File systems that forget (memory) or that answer from a copy of their own (the caches): proof needs the real store.
 _REFUSED_SCHEMES = frozenset({"memory", "simplecache", "filecache", "blockcache", "cached", "dir", "reference"})
-LOCAL_SCHEMES = frozenset({"file", "local"})
+_LOCAL_SCHEMES = frozenset({"file", "local"})
+_PATTERN = re.compile(r"[*?\[\]]")
 # Schemes that lead to the same store.
 _SAME_STORE = {
     "s3a": "s3",
@@ -45,7 +47,7 @@ def check_destination(value: object, field: str = "destination") -> str:
         )
     match = _URL.fullmatch(value)
     scheme, rest = match.groups() if match else ("", "")
-    if scheme in LOCAL_SCHEMES:
+    if scheme in _LOCAL_SCHEMES:
         rest = "/" + "/".join(part for part in rest.removeprefix("localhost").split("/") if part)
     return f"{scheme}://{rest.rstrip('/') or '/'}"
 
@@ -56,26 +58,6 @@ def _without_secrets(url: str) -> str:
     return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", shown)
 
 
-def scheme_of(url: str) -> str:
-    """
-    Return the scheme of a URL.
-
-    :param url: the URL.
-    :return: the text before ``://``.
-    """
-    return url.partition("://")[0]
-
-
-def is_local(url: str) -> bool:
-    """
-    Tell whether a URL names the worker's own disk.
-
-    :param url: the URL.
-    :return: True for ``file:`` and ``local:``.
-    """
-    return scheme_of(url) in LOCAL_SCHEMES
-
-
 def failure_domain(url: str) -> str:
     """
     Name what is lost together with an object: two copies in one failure domain are one copy.
@@ -84,10 +66,10 @@ def failure_domain(url: str) -> str:
     :return: the kind of store with its bucket, container or host; one word for all disks of the worker. Login and
         path make no difference.
     """
-    scheme = scheme_of(url)
-    if scheme in LOCAL_SCHEMES:
+    scheme, _, rest = url.partition("://")
+    if scheme in _LOCAL_SCHEMES:
         return "file:"
-    netloc = url.partition("://")[2].partition("/")[0].rpartition("@")[2].casefold()
+    netloc = rest.partition("/")[0].rpartition("@")[2].casefold()
     return f"{_SAME_STORE.get(scheme, scheme)}://{netloc}"
 
 
@@ -117,8 +99,14 @@ def _problem(value: str) -> str | None:
     scheme, rest = match.groups()
     if scheme in _REFUSED_SCHEMES:
         return f"names the file system {scheme!r}, which forgets or caches"
+    if not is_registered(scheme):
+        return (
+            f"names the scheme {scheme!r}, which has no store here (known: {', '.join(schemes())}; see docs/stores.md)"
+        )
     if "?" in rest or "#" in rest:
         return "has a query or a fragment"
+    if _PATTERN.search(rest):
+        return "has one of the characters * [ ], which file systems read as a pattern"
     return _path_problem(scheme, rest)
 
 
@@ -132,7 +120,7 @@ def _path_problem(scheme: str, rest: str) -> str | None:
         return "has a part 'None' or 'null': a template gave nothing"
     if ".." in parts or "." in parts:
         return "has a relative part"
-    if scheme in LOCAL_SCHEMES:
+    if scheme in _LOCAL_SCHEMES:
         return None if netloc in ("", "localhost") and "/" in rest else "is relative"
     if not netloc.rpartition("@")[2]:
         return "names no bucket or container"

@@ -107,7 +107,7 @@ def import_all() -> None:
 def warm_up() -> None:
     """Have Airflow load what it loads when it is first asked for a connection or a storage; without any thread."""
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
-    from airflow_provider_iinked.storage.store import Store
+    from airflow_provider_iinked.storage import open_store
 
     os.environ["AIRFLOW_CONN_WARM_UP"] = json.dumps({"conn_type": "iinked_sign", "host": "localhost", "password": "x"})
     with contextlib.suppress(ImportError):  # only where the object stores are installed
@@ -115,7 +115,7 @@ def warm_up() -> None:
         import airflow.providers.amazon.aws.hooks.s3  # noqa: F401
         import s3fs  # noqa: F401
     assert IinkedSignHook("warm_up").get_conn()
-    assert Store("file:///tmp")
+    assert open_store("file:///tmp")
     assert threading.active_count() == 1
 
 

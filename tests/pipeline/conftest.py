@@ -89,6 +89,8 @@ def etag_file_system() -> Any:
     import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
+    from airflow_provider_iinked.storage import register_store
+
     class EtagFileSystem(LocalFileSystem):
         protocol = "etag"
         cachable = False
@@ -108,6 +110,7 @@ def etag_file_system() -> Any:
             return found
 
     fsspec.register_implementation("etag", EtagFileSystem, clobber=True)
+    register_store("etag", "airflow_provider_iinked.storage.fsspec_store:FsspecStore")
     return EtagFileSystem
 
 

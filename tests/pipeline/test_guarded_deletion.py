@@ -174,7 +174,7 @@ def test_a_validator_that_is_not_that_of_publication_keeps_its_recording(etag_ch
 def test_by_metadata_a_copy_with_a_validator_is_not_read(etag_chain, paper, monkeypatch):
     package, (video,) = etag_chain.package({})
     copies = etag_chain.download(package)
-    monkeypatch.setattr("airflow_provider_iinked.storage.store.Store.sha256", None)
+    monkeypatch.setattr("airflow_provider_iinked.storage.base.Store.sha256", None)
     etag_chain.delete(verified_copies=copies, recheck="metadata")
     assert paper(etag_chain.path(package, f"{video}.deletion.json"))["proof"]["kind"] == "metadata"
 

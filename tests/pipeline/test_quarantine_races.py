@@ -6,13 +6,11 @@ import json
 import os
 
 import pytest
-from fsspec import AbstractFileSystem
 
 from airflow_provider_iinked.download import existing_copy
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
-from airflow_provider_iinked.storage import local
-from airflow_provider_iinked.storage.quarantine import set_aside
-from airflow_provider_iinked.storage.store import Store
+from airflow_provider_iinked.storage import local, open_store
+from airflow_provider_iinked.storage.quarantine import quarantine
 from airflow_provider_iinked.storage.url import check_destination
 
 
@@ -68,11 +66,11 @@ def test_a_look_that_comes_out_otherwise_the_second_time_moves_nothing(stale, me
 def test_what_changed_since_it_was_judged_is_left_alone(tmp_path):
     path = tmp_path / "v.mp4"
     path.write_bytes(b"stale")
-    store = Store(f"file://{tmp_path}")
-    judged = store.mark(f"file://{path}")
+    store = open_store(f"file://{tmp_path}")
+    seen = store.identity(f"file://{path}")
     path.unlink()
     path.write_bytes(b"newer")
-    assert not set_aside(store, f"file://{path}", "it is stale", judged=judged)
+    assert not quarantine(store, f"file://{path}", "it is stale", seen=seen)
     assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]
 
 
@@ -90,13 +88,13 @@ def test_a_file_has_a_name_at_every_moment_of_a_move(tmp_path, monkeypatch):
     for name in ("rename", "replace", "link", "unlink", "remove"):
         watch(name, getattr(os, name))
     (tmp_path / "v.mp4").write_bytes(b"stale")
-    Store(f"file://{tmp_path}").move(f"file://{tmp_path}/v.mp4", f"file://{tmp_path}/aside")
+    open_store(f"file://{tmp_path}").rename_no_replace(f"file://{tmp_path}/v.mp4", f"file://{tmp_path}/aside")
     assert steps == ["rename"]
     assert (tmp_path / "aside").read_bytes() == b"stale"
 
 
 def test_an_object_store_removes_nothing_that_changed_while_it_was_copied(etag_chain, monkeypatch, tmp_path):
-    store = Store(f"etag:/{tmp_path}/v")
+    store = open_store(f"etag:/{tmp_path}/v")
     (tmp_path / "v").write_bytes(b"stale")
     copy = type(store.fs).cp_file
 
@@ -104,11 +102,9 @@ def test_an_object_store_removes_nothing_that_changed_while_it_was_copied(etag_c
         copy(fs, *arguments, **more)
         (tmp_path / "v").write_bytes(b"newer")
 
-    # As object stores are, which cannot rename.
-    monkeypatch.setattr(type(store.fs), "mv", AbstractFileSystem.mv)
     monkeypatch.setattr(type(store.fs), "cp_file", slow)
     with pytest.raises(StorageError, match="changed while it was moved"):
-        store.move(f"etag:/{tmp_path}/v", f"etag:/{tmp_path}/aside")
+        store.rename_no_replace(f"etag:/{tmp_path}/v", f"etag:/{tmp_path}/aside")
     assert (tmp_path / "v").read_bytes() == b"newer"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError
-from airflow_provider_iinked.storage.url import check_destination, is_local, join, scheme_of
+from airflow_provider_iinked.storage.url import check_destination, join
 
 REFUSED = {
     "None": None,
@@ -41,6 +41,9 @@ REFUSED = {
     "newline": "file:///data/\nx",
     "blank around": " file:///data",
     "scheme only": "s3://",
+    "a pattern": "s3://bucket/rec[12]",
+    "any name": "file:///data/*",
+    "a scheme without a store": "ftp://host/x",
     "broken host": "s3://[bucket/x",
 }
 
@@ -76,13 +79,6 @@ def test_any_text_passes_or_is_refused_and_what_passes_passes_again(value):
     except InvalidArgumentError:
         return
     assert check_destination(checked) == checked
-
-
-@pytest.mark.parametrize(
-    ("url", "scheme", "local"), [("file:///a", "file", True), ("local:///a", "local", True), ("s3://b/a", "s3", False)]
-)
-def test_local_disks_are_known_by_their_scheme(url, scheme, local):
-    assert (scheme_of(url), is_local(url)) == (scheme, local)
 
 
 def test_names_are_joined_below_a_destination():

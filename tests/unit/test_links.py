@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_iinked.get_provider_info import get_provider_info
-from airflow_provider_iinked.links import COPIES_KEY, WEB_KEY, IinkedSignLink, StoredCopiesLink, console_url
+from airflow_provider_iinked.links import COPIES_KEY, WEB_KEY, IinkedSignLink, StoredCopiesLink
 from airflow_provider_iinked.operators.custody import IinkedVerifyCopiesOperator
 from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
+from airflow_provider_iinked.storage import console_url
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,8 @@ from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
         ("sftp://server/data", None),
     ],
 )
-def test_console_page_of_a_folder(folder, page):
+def test_console_page_of_a_folder(folder, page, s3_keys, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_PROD", '{"conn_type": "aws"}')
     assert console_url(folder) == page
 
 

@@ -49,11 +49,20 @@ class SingleWriter:
         return {self._destination: self._upload} if self._upload is not None else {}
 
     def start(self, suffix: str, size: int) -> None:
-        """Begin the upload."""
+        """
+        Begin the upload.
+
+        :param suffix: the recording's file name suffix.
+        :param size: its bytes.
+        """
         self._upload = self._open_upload(suffix, size)
 
     def write(self, data: bytes) -> None:
-        """Append bytes."""
+        """
+        Append bytes.
+
+        :param data: the bytes.
+        """
         if self._upload is not None:
             self._upload.write(data)
 

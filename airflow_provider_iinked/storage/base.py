@@ -13,6 +13,7 @@ from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
+from airflow_provider_iinked.storage.url import failure_domain
 
 READ_SIZE: Final = 4 << 20
 
@@ -87,6 +88,16 @@ class Store(ABC):
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         self.token = token
         self.scheme = url.partition("://")[0]
+
+    def failure_domain(self, url: str) -> str:
+        """
+        Name what is lost together with an object: two copies in one failure domain are one copy.
+
+        :param url: the object.
+        :return: a text that is the same for all objects of the domain.
+        :raises StorageError: when it cannot be found out.
+        """
+        return failure_domain(url)
 
     @abstractmethod
     def info(self, url: str) -> ObjectInfo | None:

@@ -207,4 +207,5 @@ def _never_sent(error: BaseException) -> bool:
         return isinstance(error, requests.exceptions.InvalidURL)
     inner: Any = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
+    reason = getattr(reason, "original_error", reason)  # of urllib3's ProxyError: the proxy was not reached
     return isinstance(reason, (NewConnectionError, NameResolutionError))

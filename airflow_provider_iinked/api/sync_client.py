@@ -23,7 +23,7 @@ from airflow_provider_iinked.api.network import JSON_BODY, MAX_BODY, MAX_IDLE, R
 from airflow_provider_iinked.api.rate_limit import RateLimiter
 from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, RetryLoop
 from airflow_provider_iinked.api.settings import ApiSettings
-from airflow_provider_iinked.exceptions import IinkedSignError, UnexpectedAnswerError
+from airflow_provider_iinked.exceptions import IinkedSignError, ServiceUnavailableError, UnexpectedAnswerError
 
 _CHUNK: Final = 65_536
 _MAX_SOCKETS: Final = 32
@@ -47,6 +47,7 @@ class SyncClient:
         self.session.headers.update(api_headers(settings))
         self._lock = threading.Lock()
         self._in_flight = 0
+        self._aborted = False
         self._last_used = time.monotonic()
 
     def send(self, request: protocol.Request, *, max_retries: int | None = None) -> dict[str, Any]:
@@ -64,6 +65,8 @@ class SyncClient:
                 response = self._exchange(request)
                 return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
             except IinkedSignError as error:
+                if self._aborted:
+                    raise
                 wait = loop.wait_after(error)
             self._sleep(wait)
 
@@ -77,12 +80,15 @@ class SyncClient:
         self.session.close()
 
     def abort(self) -> None:
-        """Close all sockets, those of requests in flight included; for ``on_kill`` of what only reads."""
+        """Close all sockets, those of requests in flight included, and send nothing more; for what only reads."""
+        self._aborted = True
         self.session.close()
         self._live.abort()
 
     def _exchange(self, request: protocol.Request) -> protocol.Response:
         self._take_slot()
+        if self._aborted:
+            raise ServiceUnavailableError(f"Could not {request.name}: the task was stopped.", sent=False)
         self._begin()
         try:
             response = self._request(request)

@@ -18,6 +18,7 @@ ALL = {
 PASSING = {
     "IinkedSignError",
     "ServiceUnavailableError",
+    "TaskStoppedError",
     "ServerError",
     "RateLimitError",
     "UnexpectedAnswerError",
@@ -40,6 +41,7 @@ PERMANENT = {
     "StateNotAllowedError",
     "UnrequestedDeletionError",
     "VerificationError",
+    "ApprovalError",
     "RecordingFailedError",
     "RecordingDeletedError",
 }

@@ -1,4 +1,4 @@
-"""A download from hosts as they are: signed text, odd headers, slow answers, proxies; and its end when it is stopped."""
+"""A download from hosts as they are: signed text, odd headers, slow answers, proxies; and its end when stopped."""
 
 from __future__ import annotations
 
@@ -337,7 +337,7 @@ def test_a_clean_up_that_fails_is_a_warning_and_hides_nothing(chain, monkeypatch
         discard(self)
 
     monkeypatch.setattr(LocalUpload, "discard", failing)
-    with pytest.raises(exceptions.TransferError, match="v: .*HTTP 451.*verified: w"):
+    with pytest.raises(exceptions.TransferError, match=r"v: .*HTTP 451.*verified: w"):
         chain.download("p", max_parallel=1)
     assert "could not be removed (OSError: Input/output error)" in caplog.text
     assert {"w.custody.json", "w.mp4"} <= set(chain.names("p"))

@@ -57,7 +57,7 @@ class IinkedSignPermanentError(IinkedSignError, AirflowFailException):
 
 
 class InvalidArgumentError(IinkedSignPermanentError):
-    """An argument is missing, empty-handed or malformed; raised before any request. No retry helps."""
+    """An argument is missing, empty or malformed; raised before any request. No retry helps."""
 
 
 class ConnectionSettingsError(IinkedSignPermanentError):
@@ -66,6 +66,10 @@ class ConnectionSettingsError(IinkedSignPermanentError):
 
 class UnknownHostError(ConnectionSettingsError):
     """The host's name does not resolve. No retry helps."""
+
+
+class CertificateError(ConnectionSettingsError):
+    """A certificate on the way to the API is not accepted; nothing was sent. No retry helps before it is corrected."""
 
 
 class AuthenticationError(IinkedSignPermanentError):
@@ -108,6 +112,14 @@ class RecordingFailedError(IinkedSignPermanentError):
     """The platform says that a recording that is waited for has failed. No retry helps by itself."""
 
 
+class RetentionEndsSoonError(IinkedSignPermanentError):
+    """The platform drops recordings within the days that the Dag asked to be stopped for. No retry helps."""
+
+
+class PackagesFailedError(IinkedSignPermanentError):
+    """Some of a task's packages failed for good; the message names each. No retry helps them by itself."""
+
+
 class RecordingDeletedError(IinkedSignPermanentError):
     """A recording that is waited for, or asked for, is deleted on the platform. No retry helps."""
 
@@ -126,6 +138,13 @@ class ServiceUnavailableError(IinkedSignError):
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class TaskStoppedError(ServiceUnavailableError):
+    """The task was told to end (SIGTERM, "mark failed", a timeout); the request was not sent. A retry may help."""
+
+    def __init__(self, message: str = "The task was told to end; nothing more was sent.") -> None:
+        super().__init__(message, sent=False)
 
 
 class ServerError(IinkedSignError):
@@ -161,27 +180,6 @@ class DeletionNotConfirmedError(IinkedSignError):
 
 
 # --- one error for several ------------------------------------------------------------------------------------------
-
-
-def concerns_service(error: BaseException) -> bool:
-    """
-    Decide whether an error concerns the service as a whole, so that a task with several packages ends for all of them.
-
-    :param error: what one package or one recording met.
-    :return: True for a connection that cannot be used, a refused key, 429 and 5xx beyond patience, a host that was not
-        reached, and an answer that names what was not requested.
-    """
-    return isinstance(
-        error,
-        (
-            ConnectionSettingsError,
-            AuthenticationError,
-            RateLimitError,
-            ServerError,
-            ServiceUnavailableError,
-            UnrequestedDeletionError,
-        ),
-    )
 
 
 def most_retryable(errors: Iterable[IinkedSignError], message: str) -> IinkedSignError:

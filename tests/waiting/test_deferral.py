@@ -171,6 +171,8 @@ def test_a_wait_cancelled_while_its_key_is_exchanged_gives_both_shares_back(
     iinked_simulator: IinkedSimulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_iinked.api import async_client as aio
+    from airflow_provider_iinked.api import shared_client
+    from airflow_provider_iinked.hooks.iinked_sign import aread_settings
     from airflow_provider_iinked.waiting.connection_cache import TriggerClient
 
     real = aio.AsyncClient.close
@@ -180,17 +182,17 @@ def test_a_wait_cancelled_while_its_key_is_exchanged_gives_both_shares_back(
         await asyncio.sleep(5)
 
     async def run() -> int:
-        access = TriggerClient("iinked_sign_default")
-        await access.open()
+        access = TriggerClient("iinked_sign_default", aread_settings)
+        refused = await access.open()
         iinked_simulator.rotate_api_key()
         connect()
         monkeypatch.setattr(aio.AsyncClient, "close", slow)
-        renewing = asyncio.create_task(access.renew(asyncio.get_running_loop().time()))
+        renewing = asyncio.create_task(access.renew(refused))
         await asyncio.sleep(1.0)
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
         monkeypatch.setattr(aio.AsyncClient, "close", real)
         await access.close()
-        return aio.open_clients()
+        return shared_client.open_clients()
 
     assert asyncio.run(run()) == 0

@@ -182,27 +182,6 @@ class DeletionNotConfirmedError(IinkedSignError):
 # --- one error for several ------------------------------------------------------------------------------------------
 
 
-def concerns_service(error: BaseException) -> bool:
-    """
-    Decide whether an error concerns the service as a whole, so that a task with several packages ends for all of them.
-
-    :param error: what one package or one recording met.
-    :return: True for a connection that cannot be used, a refused key, 429 and 5xx beyond patience, a host that was not
-        reached, and an answer that names what was not requested.
-    """
-    return isinstance(
-        error,
-        (
-            ConnectionSettingsError,
-            AuthenticationError,
-            RateLimitError,
-            ServerError,
-            ServiceUnavailableError,
-            UnrequestedDeletionError,
-        ),
-    )
-
-
 def most_retryable(errors: Iterable[IinkedSignError], message: str) -> IinkedSignError:
     """
     Choose the type of the error that stands for several: a retryable one comes first, since a retry does the rest.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from http.client import HTTPException, HTTPResponse
@@ -18,13 +19,12 @@ from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.utils import get_environ_proxies
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_iinked.api.errors import root_cause
-from airflow_provider_iinked.api.network import USER_AGENT
+from airflow_provider_iinked.api.network import USER_AGENT, find_route
 from airflow_provider_iinked.api.settings import is_loopback
-from airflow_provider_iinked.api.sync_client import open_session
 from airflow_provider_iinked.exceptions import TransferError
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -98,7 +98,7 @@ class RecordingHost:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._session = open_session("https://localhost")
+        self._adapter = HTTPAdapter()
         self._connection: Any = None
         self._proxy_headers: Mapping[str, str] = {}
         self._closed = False
@@ -136,18 +136,25 @@ class RecordingHost:
         """Open a connection, through the proxy of the environment where there is one."""
         self._drop()
         origin = _origin(url)
-        adapter: Any = self._session.get_adapter(origin.url or "")
-        pool = adapter.get_connection_with_tls_context(
-            origin, self._session.verify or True, proxies=get_environ_proxies(origin.url or "")
-        )
+        route = find_route(origin.url or "")
+        proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
+        pool: Any = self._adapter.get_connection_with_tls_context(origin, route.ca_bundle, proxies=proxies)
         connection = pool._new_conn()
         connection.timeout = self._timeout
         self._connection = connection
         self._proxy_headers = pool.proxy_headers if pool.proxy is not None and pool.scheme == "http" else {}
-        if pool.proxy is not None and pool.scheme == "https":
-            pool._prepare_proxy(connection)
-        else:
-            connection.connect()
+        try:
+            if pool.proxy is not None and pool.scheme == "https":
+                pool._prepare_proxy(connection)
+            else:
+                connection.connect()
+        except (HTTPError, OSError) as error:
+            if not isinstance(root_cause(error), ssl.SSLCertVerificationError):
+                raise
+            raise TransferError(
+                f"The certificate of the recording's host is not trusted by {route.trust}; nothing was published. "
+                "Add the certificate of its authority, or correct the variable."
+            ) from None
         if self._closed:
             self._drop()
             raise OSError("closed")
@@ -192,7 +199,7 @@ class RecordingHost:
         """Free the socket. Call it in the thread that reads, or when none does."""
         self._closed = True
         self._drop()
-        self._session.close()
+        self._adapter.close()
 
 
 def request_target(url: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import pendulum
 
+from airflow_provider_iinked.api.errors import concerns_all
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.api import RecordingApi
@@ -31,8 +32,9 @@ from airflow_provider_iinked.exceptions import (
     IinkedSignError,
     InvalidArgumentError,
     NotArchivedError,
+    StorageError,
     TransferError,
-    concerns_service,
+    VerificationError,
 )
 from airflow_provider_iinked.media.check import require_parser
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
@@ -46,6 +48,7 @@ T = TypeVar("T")
 _TICK: Final = 0.25
 _STOP_GRACE: Final = 3.0
 _URL_MARGIN: Final = 30
+_OF_ONE_RECORDING: Final = (TransferError, StorageError, NotArchivedError, VerificationError, InvalidArgumentError)
 
 
 def download_videos(
@@ -188,7 +191,7 @@ class _Download:
 
     def _end_all_if_service(self, error: IinkedSignError) -> None:
         """Begin nothing more when an error concerns the service as a whole; what is at work is finished."""
-        if not concerns_service(error):
+        if isinstance(error, _OF_ONE_RECORDING) or not concerns_all(error):
             return
         self._not_begun.extend(self._unlisted)
         self._unlisted.clear()

@@ -81,12 +81,10 @@ class FanOutWriter:
     The uploads to several destinations.
 
     :param openers: begins the upload of each destination.
-    :param stall_timeout: seconds for which a store may take nothing while its buffer is full.
     """
 
-    def __init__(self, openers: Mapping[str, UploadOpener], *, stall_timeout: float = STALL_TIMEOUT) -> None:
+    def __init__(self, openers: Mapping[str, UploadOpener]) -> None:
         self._openers = openers
-        self._stall_timeout = stall_timeout
         self._branches: dict[str, _Branch] = {}
 
     @property
@@ -108,7 +106,7 @@ class FanOutWriter:
         :param size: its bytes.
         """
         self._branches = {
-            url: _Branch(url, opener, suffix, size, self._stall_timeout) for url, opener in self._openers.items()
+            url: _Branch(url, opener, suffix, size, STALL_TIMEOUT) for url, opener in self._openers.items()
         }
 
     def write(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A download from hosts as they are: signed text, odd headers, slow answers, proxies; and what a stop does to it."""
+"""A download from hosts as they are: signed text, odd headers, slow answers, proxies; and its end when stopped."""
 
 from __future__ import annotations
 

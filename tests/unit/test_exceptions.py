@@ -90,28 +90,6 @@ def test_an_error_of_others_is_named_by_type_and_number_never_by_its_text(error,
     assert exceptions.reason_of(error) == reason
 
 
-@pytest.mark.parametrize(
-    ("error", "for_all"),
-    [
-        (exceptions.AuthenticationError("401"), True),
-        (exceptions.ConnectionSettingsError("no host"), True),
-        (exceptions.UnknownHostError("no such host"), True),
-        (exceptions.RateLimitError("429"), True),
-        (exceptions.ServerError("503"), True),
-        (exceptions.ServiceUnavailableError("refused"), True),
-        (exceptions.UnrequestedDeletionError("another package"), True),
-        (exceptions.PackageNotFoundError("404"), False),
-        (exceptions.UnexpectedAnswerError("HTML"), False),
-        (exceptions.StorageError("disk full"), False),
-        (exceptions.TransferError("broken off"), False),
-        (exceptions.VerificationError("changed"), False),
-        (ValueError("a bug"), False),
-    ],
-)
-def test_only_errors_of_the_service_as_a_whole_end_a_task_for_all_its_packages(error, for_all):
-    assert exceptions.concerns_service(error) is for_all
-
-
 def test_a_retryable_error_stands_for_several_with_its_status_code_and_pause():
     passing = exceptions.RateLimitError("429", status=429, error_code="busy", retry_after=7.0)
     error = exceptions.most_retryable([exceptions.VerificationError("x"), passing], "2 failed")

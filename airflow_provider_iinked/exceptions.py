@@ -8,6 +8,7 @@ fails the task for good; everything else leaves the task's ``retries`` to work.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -139,6 +140,13 @@ class ServiceUnavailableError(IinkedSignError):
         self.sent = sent
 
 
+class TaskStoppedError(ServiceUnavailableError):
+    """The task was told to end (SIGTERM, "mark failed", a timeout); the request was not sent. A retry may help."""
+
+    def __init__(self, message: str = "The task was told to end; nothing more was sent.") -> None:
+        super().__init__(message, sent=False)
+
+
 class ServerError(IinkedSignError):
     """The service answered with a 5xx status. A retry may help."""
 
@@ -169,3 +177,17 @@ class StorageError(IinkedSignError):
 
 class DeletionNotConfirmedError(IinkedSignError):
     """The list still shows a recording after its deletion was asked for. A retry may help."""
+
+
+def most_retryable(errors: Sequence[IinkedSignError], message: str) -> IinkedSignError:
+    """
+    Make the error that stands for several: one that a retry may help comes first, since then a retry does the rest.
+
+    :param errors: the errors; at least one.
+    :param message: the message of the one to raise.
+    :return: the error to raise.
+    """
+    chosen = next((error for error in errors if not isinstance(error, IinkedSignPermanentError)), errors[0])
+    raised = type(chosen)(message)
+    raised.status, raised.error_code, raised.retry_after = chosen.status, chosen.error_code, chosen.retry_after
+    return raised

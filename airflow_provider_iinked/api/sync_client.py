@@ -23,7 +23,7 @@ from airflow_provider_iinked.api.network import JSON_BODY, MAX_BODY, MAX_IDLE, R
 from airflow_provider_iinked.api.rate_limit import RateLimiter
 from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, RetryLoop
 from airflow_provider_iinked.api.settings import ApiSettings
-from airflow_provider_iinked.exceptions import IinkedSignError, ServiceUnavailableError, UnexpectedAnswerError
+from airflow_provider_iinked.exceptions import IinkedSignError, TaskStoppedError, UnexpectedAnswerError
 
 _CHUNK: Final = 65_536
 _MAX_SOCKETS: Final = 32
@@ -35,19 +35,26 @@ class SyncClient:
 
     :param settings: where to, with which credential, how patiently.
     :param sleep: waits between tries; a test may replace it.
+    :param stopping: once it is set, waits end and nothing more is sent.
     """
 
-    def __init__(self, settings: ApiSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.settings = settings
         self.limiter = RateLimiter(settings.max_requests_per_second)
-        self._sleep = sleep
+        self._stopping = stopping or threading.Event()
+        self._sleep = sleep or self._stopping.wait
         self._live = LiveConnections()
         self._route = find_route(settings.api_base)
         self.session = _open_session(self._route, cut_off_adapter(self._live, _MAX_SOCKETS))
         self.session.headers.update(api_headers(settings))
         self._lock = threading.Lock()
         self._in_flight = 0
-        self._aborted = False
         self._last_used = time.monotonic()
 
     def send(self, request: protocol.Request, *, max_retries: int | None = None) -> dict[str, Any]:
@@ -65,7 +72,7 @@ class SyncClient:
                 response = self._exchange(request)
                 return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
             except IinkedSignError as error:
-                if self._aborted:
+                if self._stopping.is_set():
                     raise
                 wait = loop.wait_after(error)
             self._sleep(wait)
@@ -81,14 +88,14 @@ class SyncClient:
 
     def abort(self) -> None:
         """Close all sockets, those of requests in flight included, and send nothing more; for what only reads."""
-        self._aborted = True
+        self._stopping.set()
         self.session.close()
         self._live.abort()
 
     def _exchange(self, request: protocol.Request) -> protocol.Response:
         self._take_slot()
-        if self._aborted:
-            raise ServiceUnavailableError(f"Could not {request.name}: the task was stopped.", sent=False)
+        if self._stopping.is_set():
+            raise TaskStoppedError()
         self._begin()
         try:
             response = self._request(request)

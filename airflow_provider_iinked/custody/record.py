@@ -16,6 +16,9 @@ from airflow_provider_iinked.storage.layout import Kind, Layout, name_of, parse
 
 FORMAT: Final = 1
 
+FIXED_VIDEO_FIELDS: Final = ("size", "timeCreated", "duration", "meetingId")
+"""Fields of a video, in the API's spelling, that must be the same when it is copied and when it is deleted."""
+
 
 @dataclass(frozen=True)
 class TaskIdentity:
@@ -119,13 +122,13 @@ def read_stored_video(record: object, custody_uri: str) -> StoredVideo | None:
 
 def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
     """
-    Say where a record speaks of something else than is asked for.
+    Compare a record with the requested recording.
 
     :param record: the stored record.
     :param api_base: the API in use.
     :param package_id: the package.
     :param meeting_video_id: the recording.
-    :return: the differences in words; empty when it is the right record.
+    :return: the differences, as text; empty when it is the right record.
     """
     if record.get("format") != FORMAT or isinstance(record.get("format"), bool):
         return [f"the record's format {record.get('format')!r} is not known (known: {FORMAT})"]
@@ -139,10 +142,10 @@ def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: s
 
 def location_mismatches(claim: StoredVideo) -> list[str]:
     """
-    Say where copy and record do not lie as publication lays them.
+    Compare the places of a copy and its record with those that publication gives them.
 
     :param claim: what names them.
-    :return: the differences in words; empty when they lie beside each other under the recording's name.
+    :return: the differences, as text; empty when they lie beside each other under the recording's name.
     """
     layout = Layout.beside(claim.uri)
     problems = []
@@ -159,26 +162,30 @@ def location_mismatches(claim: StoredVideo) -> list[str]:
 
 def expected_mismatches(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
     """
-    Say where the stored record differs from what an XCom claims.
+    Compare the stored record with an XCom. Of the record's ``uri`` only the last two parts count: copies that were
+    moved as a whole are judged by where they lie now.
 
     :param record: the stored record.
     :param claim: the XCom.
-    :return: the differences in words; empty when they are equal.
+    :return: the differences, as text; empty when they are equal.
     """
-    return [
-        f"the stored record and the XCom disagree on {name}"
-        for name in ("package_id", "meeting_video_id", "uri", "size", "sha256")
+    names = [
+        name
+        for name in ("package_id", "meeting_video_id", "size", "sha256")
         if record.get(name) != getattr(claim, name) or isinstance(record.get(name), bool)
     ]
+    if _package_and_name(record.get("uri")) != _package_and_name(claim.uri):
+        names.append("uri")
+    return [f"the stored record and the XCom disagree on {name}" for name in names]
 
 
 def listing_mismatches(record: Mapping[str, Any], video: Video) -> list[str]:
     """
-    Say where a recording as listed now differs from what was copied.
+    Compare a recording as listed now with what was copied.
 
     :param record: the stored record.
     :param video: the recording as listed now.
-    :return: the differences in words; empty when it is the same recording.
+    :return: the differences, as text; empty when it is the same recording.
     """
     then = record.get("video")
     if not isinstance(then, Mapping):
@@ -186,20 +193,20 @@ def listing_mismatches(record: Mapping[str, Any], video: Video) -> list[str]:
     now = video.public_fields()
     return [
         f"the recording's {name} is now {_short(now.get(name))}, when copied it was {_short(then.get(name))}"
-        for name in ("size", "timeCreated", "duration", "meetingId")
+        for name in FIXED_VIDEO_FIELDS
         if not _same(then.get(name), now.get(name))
     ]
 
 
 def copy_mismatches(record: Mapping[str, Any], *, size: int, sha256: str | None, validator: object) -> list[str]:
     """
-    Say where a copy as it lies there now differs from its record.
+    Compare a copy as it lies there now with its record.
 
     :param record: the stored record.
     :param size: the copy's bytes.
     :param sha256: digest of what was read; None where the store's validator is relied on instead.
     :param validator: the store's validator now.
-    :return: the differences in words; empty when the copy agrees.
+    :return: the differences, as text; empty when the copy agrees.
     """
     problems = []
     if size != record.get("size"):
@@ -210,6 +217,10 @@ def copy_mismatches(record: Mapping[str, Any], *, size: int, sha256: str | None,
     elif not validator or validator != record.get("validator"):
         problems.append("the store's validator of the copy is not that of its record")
     return problems
+
+
+def _package_and_name(uri: object) -> list[str] | None:
+    return uri.split("/")[-2:] if isinstance(uri, str) else None
 
 
 def _same(then: object, now: object) -> bool:

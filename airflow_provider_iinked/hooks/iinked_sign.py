@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
@@ -47,7 +48,7 @@ class IinkedSignHook(BaseHook):
     Talk to iinked Sign with the credentials of an Airflow connection.
 
     The connection is read when it is first needed, never in the constructor. One pooled session serves all calls; use
-    a hook in one thread.
+    a hook in one thread. Once ``stopping`` is set, nothing more is sent.
 
     .. seealso:: https://docs.iinkedsign.com/v4/authentication
 
@@ -62,6 +63,7 @@ class IinkedSignHook(BaseHook):
     def __init__(self, iinked_sign_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.iinked_sign_conn_id = iinked_sign_conn_id
+        self.stopping = threading.Event()
         self._delete_by_short_path = False
         self._shared: SharedClient | None = None
 
@@ -125,7 +127,20 @@ class IinkedSignHook(BaseHook):
     @cached_property
     def client(self) -> SyncClient:
         """The transport over :attr:`settings`."""
-        return SyncClient(self.settings)
+        return SyncClient(self.settings, stopping=self.stopping)
+
+    @property
+    def max_retries(self) -> int:
+        """How often a request may be sent again."""
+        return self.settings.max_retries
+
+    def wait_for_slot(self) -> None:
+        """Wait until the next request would go out at once, under the ceiling of requests a second."""
+        self.client.wait_for_slot()
+
+    def stop(self) -> None:
+        """Send nothing more, from any thread: for ``on_kill``. The request on its way is completed."""
+        self.stopping.set()
 
     def get_conn(self) -> requests.Session:
         """
@@ -328,7 +343,8 @@ class IinkedSignHook(BaseHook):
             self.client.close()
 
     def abort(self) -> None:
-        """Close the session and break off the requests in flight; for ``on_kill`` of a task that only reads."""
+        """Send nothing more, and break off the requests in flight; for ``on_kill`` of a task that only reads."""
+        self.stop()
         if "client" in self.__dict__:
             self.client.abort()
 

@@ -61,8 +61,8 @@ def use_answer(answer: dict[str, Any]) -> None:
     for video in videos:
         use_video(video)
     listing = VideoList(videos)
-    unrequested_ids(videos, asked={"other"}, gone_before=set())
-    disappeared(listing, VideoList(videos[:1]), asked=set())
+    unrequested_ids(videos, requested={"other"}, gone_before=set())
+    disappeared(listing, VideoList(videos[:1]), requested=set())
     json.dumps(due_warnings(PACKAGE_ID, videos, NOW, {}).given)
     progress = WaitProgress(CONDITION, 1)
     progress.note(PACKAGE_ID, evaluate(videos, CONDITION, PACKAGE_ID))
@@ -97,8 +97,9 @@ def try_record(fuzzer: Fuzzer) -> None:
 
 def try_copies(fuzzer: Fuzzer) -> None:
     """An XCom that is to be deletion's proof."""
-    for copy in read_copies(fuzzer.value([SHORT])).values():
-        custody.location_mismatches(copy)
+    for package in read_copies(fuzzer.value([SHORT])).values():
+        for copy in (copy for places in package.values() for copy in places):
+            custody.location_mismatches(copy)
 
 
 def try_event(fuzzer: Fuzzer) -> None:

@@ -343,7 +343,8 @@ class IinkedSignHook(BaseHook):
             self.client.close()
 
     def abort(self) -> None:
-        """Close the session and break off the requests in flight; for ``on_kill`` of a task that only reads."""
+        """Send nothing more, and break off the requests in flight; for ``on_kill`` of a task that only reads."""
+        self.stop()
         if "client" in self.__dict__:
             self.client.abort()
 

@@ -29,7 +29,7 @@ from airflow_provider_iinked.exceptions import (
     IinkedSignPermanentError,
     InvalidArgumentError,
     RateLimitError,
-    ServiceUnavailableError,
+    TaskStoppedError,
 )
 from airflow_provider_iinked.links import IinkedSignLink, push_links
 from airflow_provider_iinked.map_index import label_map_index
@@ -232,7 +232,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     def _list(self, package_id: str) -> list[Video]:
         """Ask once; a refused key is read from the connection once more, since it may have been rotated."""
         if self._stopped:
-            raise ServiceUnavailableError("The task was stopped while it waited. Nothing was done.", sent=False)
+            raise TaskStoppedError("The task was told to end while it waited. Nothing was done.")
         metrics.count(metrics.POLLS)
         try:
             return self._open_hook().list_videos(package_id, max_retries=0)

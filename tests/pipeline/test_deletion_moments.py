@@ -162,16 +162,6 @@ def test_what_is_gone_after_a_refusal_is_warned_of(copied, meanwhile, caplog):
     assert "Deleted by something else during this task: neighbour" in caplog.text
 
 
-def test_waiting_for_a_turn_leaves_the_turn():
-    slept = []
-    pace = sync.Pace(10.0)
-    pace.wait(slept.append)
-    pace.await_turn(slept.append)
-    pace.await_turn(slept.append)
-    assert len(slept) == 2
-    assert all(0 < seconds <= 0.1 for seconds in slept)
-
-
 def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect, clock, monkeypatch):
     """Twenty seconds a request: the list and the copy would be as old when the request goes out."""
     chain.package("a", package_id="p")

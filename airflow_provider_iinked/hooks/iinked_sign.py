@@ -93,7 +93,7 @@ class IinkedSignHook(BaseHook):
 
     async def aget_settings(self) -> ApiSettings:
         """
-        Read and check the connection without blocking the event loop, anew at each call.
+        Read and check the connection without blocking the event loop, again at each call.
 
         :return: the settings.
         :raises ConnectionSettingsError: when it cannot be used.

@@ -9,40 +9,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import av
 from av.bitstream import BitStreamFilterContext
 
 from airflow_provider_iinked.media import payload
+from airflow_provider_iinked.media.report import Depth, Report
 from airflow_provider_iinked.media.structure import BrokenStructureError, Structure, walk
 from airflow_provider_iinked.media.timeline import Timeline
-
-Depth = Literal["packets", "decode"]
 
 _FILTERS: Final = {
     "h264": "h264_mp4toannexb",
     "hevc": "hevc_mp4toannexb",
-    "vp9": "vp9_superframe_split",
+    "vp9": "vp9_metadata",
     "av1": "av1_metadata",
 }
 _MOST_PROBLEMS: Final = 5
 _REPORT_EVERY: Final = 2048
 _EXPLODE: Final = {"err_detect": "crccheck+bitstream+buffer+explode"}
-
-
-@dataclass
-class Report:
-    """
-    What was found.
-
-    :param problems: in plain words; none when the recording is whole.
-    :param facts: what the custody record keeps of it.
-    """
-
-    problems: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def examine(
@@ -99,6 +84,7 @@ class _Reading:
         self._streams = {stream.index: stream for stream in container.streams if stream.type in ("video", "audio")}
         self._filters: dict[int, Any] = {}
         self._seen: set[int] = set()
+        self._reorders: dict[int, bool] = {}
 
     def run(self, expected: float | None, alive: Callable[[int], None]) -> Report:
         # PyAV asks for generated time stamps, for which FFmpeg would hold packets back.
@@ -117,6 +103,7 @@ class _Reading:
 
     def _open_codec(self, index: int, stream: Any) -> None:
         codec = _codec_of(stream)
+        self._reorders[index] = bool(getattr(stream.codec_context, "has_b_frames", False))
         if self._decodes and stream.codec_context is None:
             self._problems.append(f"FFmpeg cannot decode its {stream.type} track {index}")
         elif self._decodes:
@@ -155,9 +142,11 @@ class _Reading:
 
     def _time(self, packet: Any, stream: Any) -> None:
         base = float(packet.time_base)
+        # WebM has no decoding times: without B-frames they are the times shown, with them FFmpeg works them out.
+        order = packet.pts if self._demuxer == "matroska" and not self._reorders[stream.index] else packet.dts
         self._timeline.add(
             stream.index,
-            decode=None if packet.dts is None else packet.dts * base,
+            decode=None if order is None else order * base,
             start=None if packet.pts is None else packet.pts * base,
             duration=(packet.duration or 0) * base,
             shown=not packet.is_discard,

@@ -28,7 +28,9 @@ PAGES = Path(__file__).parent
 
 
 def find_chromium() -> str | None:
-    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    return next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
 
 
 class _Pages(ThreadingHTTPServer):
@@ -72,7 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, b"")
 
     def _find(self, name: str) -> Path | None:
-        return None if "/" in name else next((p for p in (PAGES / name, self.server.folder / name) if p.is_file()), None)
+        return (
+            None if "/" in name else next((p for p in (PAGES / name, self.server.folder / name) if p.is_file()), None)
+        )
 
     def _answer(self, status: int, body: bytes, kind: str = "text/plain", content_range: str | None = None) -> None:
         try:
@@ -122,7 +126,9 @@ def _run_page(page: str, folder: Path, timeout: float, extra: dict[str, Path]) -
         server.server_close()
 
 
-def record(folder: Path, *, repair: Path | None = None, seconds: float = SECONDS, timeout: float = 90) -> dict[str, Any]:
+def record(
+    folder: Path, *, repair: Path | None = None, seconds: float = SECONDS, timeout: float = 90
+) -> dict[str, Any]:
     """
     Let MediaRecorder record a moving picture and a tone in every way that it offers.
 

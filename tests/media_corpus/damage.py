@@ -44,7 +44,9 @@ def damages(data: bytes) -> Iterator[Broken]:
         "64 KiB of zeros": lambda share: _hole(data, share, bytes(HOLE)),
         "4 KiB of zeros": lambda share: _hole(data, share, bytes(SMALL_HOLE)),
         "64 KiB of noise": lambda share: _hole(data, share, _noise(size, HOLE)),
-        "64 KiB left out": lambda share: data[: int(size * share)] + data[int(size * share) + HOLE :] if size > 3 * HOLE else None,
+        "64 KiB left out": lambda share: (
+            data[: int(size * share)] + data[int(size * share) + HOLE :] if size > 3 * HOLE else None
+        ),
     }
     for kind, way in ways.items():
         for share in SHARES:

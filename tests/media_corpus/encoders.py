@@ -143,7 +143,9 @@ def _ffmpeg(arguments: str, folder: Path) -> None:
 
 def _gstreamer(name: str, pipeline: str, folder: Path) -> None:
     elements = f"{pipeline} ! filesink location={name}".split()
-    subprocess.run(["gst-launch-1.0", "-q", *elements], cwd=folder, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["gst-launch-1.0", "-q", *elements], cwd=folder, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def make(folder: Path) -> None:

@@ -134,9 +134,8 @@ def _run(arguments: list[str], should_stop: Callable[[], bool] | None) -> Report
         env=environment,
         cwd="/",
     ) as child:
-        assert child.stdout is not None
         try:
-            output = _read(child.stdout, should_stop)
+            output = _read(child.stdout, should_stop) if child.stdout else b""
         except BaseException:
             child.kill()
             raise

@@ -159,9 +159,9 @@ class _Reading:
             return "is not whole"
         if first and stream.type == "video" and not packet.is_keyframe and self._demuxer in ("mov", "matroska"):
             return "is the first one and no key frame: the beginning is missing"
-        if packet.pos is not None and packet.pos >= 0 and self._demuxer == "mov":
-            if not self._structure.holds(packet.pos, packet.pos + packet.size):
-                return "lies where no media data is"
+        placed = packet.pos is not None and packet.pos >= 0
+        if placed and not self._structure.holds(packet.pos, packet.pos + packet.size):
+            return "lies where no media data is"
         data = bytes(packet)
         problem = payload.blank_problem(data, codec=codec, kind=stream.type)
         if problem is None and codec == "vp8":

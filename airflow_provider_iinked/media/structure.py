@@ -1,8 +1,8 @@
 """
 Does each part of a file begin where the one before it ends, up to the last byte?
 
-FFmpeg goes on behind damage to whatever it can read next, and says so in its log only, in words that differ from version
-to version. So the parts are walked along by their headers; what is in them is for FFmpeg to read. A part that cannot be
+FFmpeg goes on behind damage to whatever it can read next, and says so in its log only, in words that differ between
+versions. So the parts are walked along by their headers; what is in them is for FFmpeg to read. A part that cannot be
 where it stands raises :class:`BrokenStructureError`.
 """
 
@@ -28,7 +28,7 @@ class Structure:
 
     :param header_seconds: the play length that the file's header claims; None where it claims none.
     :param fragmented: True for an MP4 whose media lies in fragments.
-    :param media: first byte, and the byte behind the last, of each part that holds media; empty where that is not known.
+    :param media: first byte, and the byte behind the last, of each part that holds media; empty when not known.
     """
 
     header_seconds: float | None = None

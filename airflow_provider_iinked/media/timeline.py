@@ -20,7 +20,7 @@ MAX_GAP: Final = 0.5
 MAX_JUMP_BACK: Final = 0.1
 """Seconds that a track's decoding time may go back."""
 ROUNDING: Final = 1.25
-"""Seconds that a duration in whole seconds may differ: rounded up, down or to nearest, of a clock beside the packets'."""
+"""Seconds that a duration in whole seconds may differ: rounded up, down or to nearest, by a clock of its own."""
 RELATIVE: Final = 0.02
 MAX_RELATIVE: Final = 10.0
 """A long recording may differ by 2 %, and never by more than 10 s."""

@@ -9,33 +9,45 @@ from pathlib import Path
 
 SECONDS = 12
 _PICTURE = f"testsrc2=size=480x270:rate=25:duration={SECONDS}"
-_SLIDES = "testsrc2=size=480x270:rate=1/{pace}:duration={length}"
 _TONE = f"sine=frequency=440:sample_rate=48000:duration={SECONDS}"
-_X264 = "-c:v libx264 -preset veryfast -b:v 900k -g 50"
+_BOTH = f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE}"
+_SILENT = f"-f lavfi -i {_PICTURE} -f lavfi -i anullsrc=r=48000:cl=stereo -t {SECONDS}"
+_BLACK = f"-f lavfi -i color=black:size=640x360:rate=25:duration={SECONDS}"
+_RATE = "-b:v 900k -g 50"
+_X264 = f"-c:v libx264 -preset veryfast {_RATE}"
+_X265 = f"-c:v libx265 -preset ultrafast -x265-params log-level=none {_RATE} -tag:v hvc1"
+_VP8 = "-c:v libvpx -deadline realtime -cpu-used 8"
+_VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8"
+_AV1 = "-c:v libsvtav1 -preset 12"
 _FRAGMENTS = "-movflags frag_keyframe+empty_moov"
 
-# name: arguments of ffmpeg before the output; {other} is another encoding.
+
+def _slides(pace: int, length: int) -> str:
+    return f"testsrc2=size=480x270:rate=1/{pace}:duration={length}"
+
+
+# Arguments of ffmpeg; the last one is the file.
 _ENCODINGS = {
-    "h264": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} {_X264} -c:a aac h264.mp4",
-    "vp8": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} -c:v libvpx -deadline realtime -cpu-used 8 -b:v 900k -g 50 -c:a libopus vp8.webm",
-    "vp9": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -row-mt 1 -b:v 900k -g 50 -c:a libopus vp9.webm",
-    "av1": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} -c:v libsvtav1 -preset 12 -b:v 900k -g 50 -c:a libopus av1.mkv",
-    "hevc": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} -c:v libx265 -preset ultrafast -x265-params log-level=none -b:v 900k -g 50 -tag:v hvc1 -c:a aac hevc.mp4",
-    "bframes": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} -c:v libx264 -preset fast -bf 4 -b_strategy 2 -b:v 900k -g 100 -c:a libmp3lame bframes.mp4",
-    "mpeg4": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} -c:v mpeg4 -b:v 900k -g 50 -c:a libmp3lame mpeg4.avi",
-    "theora": f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE} -c:v libtheora -b:v 900k -g 50 -c:a libvorbis theora.ogv",
-    "flv": f"-f lavfi -i {_PICTURE} -f lavfi -i sine=sample_rate=44100:duration={SECONDS} -c:v flv -b:v 900k -c:a libmp3lame h263.flv",
-    "silence": f"-f lavfi -i {_PICTURE} -f lavfi -i anullsrc=r=48000:cl=stereo -t {SECONDS} {_X264} -c:a pcm_s16le silent-pcm.mov",
-    "silence-cbr": f"-f lavfi -i {_PICTURE} -f lavfi -i anullsrc=r=48000:cl=stereo -t {SECONDS} {_X264} -c:a libopus -vbr off -b:a 256k silent-opus-cbr.mkv",
-    "black": f"-f lavfi -i color=black:size=640x360:rate=25:duration={SECONDS} -f lavfi -i anullsrc=r=44100:cl=stereo -t {SECONDS} {_X264} -c:a aac black.mp4",
-    "black-vp9": f"-f lavfi -i color=black:size=640x360:rate=25:duration={SECONDS} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 black-vp9.webm",
-    "black-vp8": f"-f lavfi -i color=black:size=640x360:rate=25:duration={SECONDS} -c:v libvpx -deadline realtime -cpu-used 8 black-vp8.webm",
-    "black-av1": f"-f lavfi -i color=black:size=640x360:rate=25:duration={SECONDS} -c:v libsvtav1 -preset 12 black-av1.mp4",
+    "h264": f"{_BOTH} {_X264} -c:a aac h264.mp4",
+    "vp8": f"{_BOTH} {_VP8} {_RATE} -c:a libopus vp8.webm",
+    "vp9": f"{_BOTH} {_VP9} {_RATE} -c:a libopus vp9.webm",
+    "av1": f"{_BOTH} {_AV1} {_RATE} -c:a libopus av1.mkv",
+    "hevc": f"{_BOTH} {_X265} -c:a aac hevc.mp4",
+    "bframes": f"{_BOTH} -c:v libx264 -preset fast -bf 4 -b_strategy 2 -b:v 900k -g 100 -c:a libmp3lame bframes.mp4",
+    "mpeg4": f"{_BOTH} -c:v mpeg4 {_RATE} -c:a libmp3lame mpeg4.avi",
+    "theora": f"{_BOTH} -c:v libtheora {_RATE} -c:a libvorbis theora.ogv",
+    "flv": f"{_BOTH} -ar 44100 -c:v flv -b:v 900k -c:a libmp3lame h263.flv",
+    "silence": f"{_SILENT} {_X264} -c:a pcm_s16le silent-pcm.mov",
+    "silence-cbr": f"{_SILENT} {_X264} -c:a libopus -vbr off -b:a 256k silent-opus-cbr.mkv",
+    "black": f"{_BLACK} -f lavfi -i anullsrc=r=44100 -t {SECONDS} {_X264} -c:a aac black.mp4",
+    "black-vp9": f"{_BLACK} {_VP9} black-vp9.webm",
+    "black-vp8": f"{_BLACK} {_VP8} black-vp8.webm",
+    "black-av1": f"{_BLACK} {_AV1} black-av1.mp4",
     "mute": f"-f lavfi -i {_PICTURE} {_X264} video-only.mp4",
-    "dtx": f"-f lavfi -i anullsrc=r=48000:cl=mono -t {SECONDS} -c:a libopus -dtx 1 -application voip -b:a 16k audio-dtx.webm",
-    "slides1": f"-f lavfi -i {_SLIDES.format(pace=1, length=12)} -c:v libx264 -preset veryfast slides-1s.mp4",
-    "slides5": f"-f lavfi -i {_SLIDES.format(pace=5, length=30)} -c:v libvpx -deadline realtime slides-5s.webm",
-    "slides5b": f"-f lavfi -i {_SLIDES.format(pace=5, length=30)} -c:v libx264 -preset veryfast -bf 3 slides-5s-bframes.mkv",
+    "dtx": f"-f lavfi -i anullsrc=r=48000 -t {SECONDS} -c:a libopus -dtx 1 -application voip audio-dtx.webm",
+    "slides1": f"-f lavfi -i {_slides(1, 12)} -c:v libx264 -preset veryfast slides-1s.mp4",
+    "slides5": f"-f lavfi -i {_slides(5, 30)} -c:v libvpx -deadline realtime slides-5s.webm",
+    "slides5b": f"-f lavfi -i {_slides(5, 30)} -c:v libx264 -preset veryfast -bf 3 slides-5s-bframes.mkv",
     "aac": f"-f lavfi -i {_TONE} -c:a aac audio.m4a",
     "opus": f"-f lavfi -i {_TONE} -c:a libopus audio.opus",
     "vorbis": f"-f lavfi -i {_TONE} -c:a libvorbis audio.oga",
@@ -110,17 +122,21 @@ _REFUSED_KINDS = [
 
 _SOURCE = "videotestsrc num-buffers=300 pattern=ball ! video/x-raw,width=480,height=270,framerate=25/1 ! videoconvert"
 _SOUND = "audiotestsrc num-buffers=600 samplesperbuffer=960 ! audio/x-raw,rate=48000"
+_GST_VP8 = f"{_SOURCE} ! vp8enc deadline=1 cpu-used=8 target-bitrate=900000 ! m. {_SOUND} ! opusenc ! m."
+_GST_X264 = f"{_SOURCE} ! x264enc bitrate=900 speed-preset=veryfast"
+_GST_H264 = f"{_GST_X264} ! m. {_SOUND} ! avenc_aac ! m."
+_QUIET = _SOUND.replace("audiotestsrc", "audiotestsrc wave=silence")
 _GSTREAMER = {
-    "gst-vp8.webm": f"{_SOURCE} ! vp8enc deadline=1 cpu-used=8 target-bitrate=900000 ! m. {_SOUND} ! opusenc ! m. webmmux name=m",
-    "gst-vp8-live.webm": f"{_SOURCE} ! vp8enc deadline=1 cpu-used=8 target-bitrate=900000 ! m. {_SOUND} ! opusenc ! m. webmmux streamable=true name=m",
-    "gst-h264.mp4": f"{_SOURCE} ! x264enc bitrate=900 speed-preset=veryfast ! m. {_SOUND} ! avenc_aac ! m. mp4mux name=m",
-    "gst-h264-fragmented.mp4": f"{_SOURCE} ! x264enc bitrate=900 speed-preset=veryfast ! m. {_SOUND} ! avenc_aac ! m. mp4mux fragment-duration=1000 name=m",
-    "gst-h264.mkv": f"{_SOURCE} ! x264enc bitrate=900 speed-preset=veryfast ! h264parse ! m. {_SOUND} ! vorbisenc ! m. matroskamux name=m",
-    "gst-h264.mov": f"{_SOURCE} ! x264enc bitrate=900 speed-preset=veryfast ! m. {_SOUND} ! avenc_aac ! m. qtmux name=m",
+    "gst-vp8.webm": f"{_GST_VP8} webmmux name=m",
+    "gst-vp8-live.webm": f"{_GST_VP8} webmmux streamable=true name=m",
+    "gst-h264.mp4": f"{_GST_H264} mp4mux name=m",
+    "gst-h264-fragmented.mp4": f"{_GST_H264} mp4mux fragment-duration=1000 name=m",
+    "gst-h264.mkv": f"{_GST_X264} ! h264parse ! m. {_SOUND} ! vorbisenc ! m. matroskamux name=m",
+    "gst-h264.mov": f"{_GST_H264} qtmux name=m",
     "gst-theora.ogv": f"{_SOURCE} ! theoraenc bitrate=900 ! m. {_SOUND} ! vorbisenc ! m. oggmux name=m",
     "gst-mjpeg.avi": f"{_SOURCE} ! jpegenc quality=50 ! m. {_SOUND} ! m. avimux name=m",
     "gst-audio.opus": f"{_SOUND} ! opusenc ! oggmux",
-    "gst-audio-dtx.webm": f"audiotestsrc wave=silence num-buffers=600 samplesperbuffer=960 ! audio/x-raw,rate=48000 ! opusenc dtx=true audio-type=voice ! webmmux",
+    "gst-audio-dtx.webm": f"{_QUIET} ! opusenc dtx=true audio-type=voice ! webmmux",
 }
 
 

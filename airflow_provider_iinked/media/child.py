@@ -23,11 +23,11 @@ MAX_MEMORY: Final = 4 << 30
 def main() -> None:
     """Read the request from the command line, examine, write the report."""
     path, demuxer, depth, expected = sys.argv[1:5]
-    _limit()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         from airflow_provider_iinked.media.packets import examine
 
+        _limit()  # behind the import, which may want to keep its bytecode
         report = examine(
             path,
             demuxer=demuxer,
@@ -43,6 +43,7 @@ def main() -> None:
     except OSError as error:
         answer = {"error": f"it cannot be read ({type(error).__name__}: {error.strerror})"}
     _write("\n" + json.dumps(answer) + "\n")
+    os._exit(0)  # nothing is left to close, and a decoder's threads need not be waited for
 
 
 def _write(text: str) -> None:
@@ -61,7 +62,7 @@ def _limit() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # comes back when the worker closes the pipe, or dies
     os._exit(1)
 
 

@@ -165,8 +165,10 @@ def _read(stream: IO[bytes], should_stop: Callable[[], bool] | None) -> bytes:
 
 def _understand(output: bytes, code: int) -> Report:
     try:
-        answer: dict[str, Any] = json.loads(output)
+        answer: Any = json.loads(output)
     except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
         return _crashed(code)
     if "error" in answer:
         raise TransferError(f"The recording could not be checked: {answer['error']}. Nothing was published.")

@@ -211,13 +211,15 @@ def _walk_flv(file: BinaryIO, size: int) -> Structure:
 def _walk_riff(file: BinaryIO, size: int) -> Structure:
     at = 0
     while at < size:
-        head = _read(file, at, 8)
+        head = _read(file, at, 12)
         if len(head) < 8 or not _PRINTABLE.issuperset(head[:4]):
             raise BrokenStructureError(f"what begins at byte {at} is no chunk of an AVI or WAV file")
-        (length,) = struct.unpack_from("<I", head, 4)
-        if length in (0, 0xFFFFFFFF) and head[:4] in (b"RIFF", b"RF64"):
-            break  # written to a pipe, or longer than 4 GiB: it ends where the file ends
-        if at + 8 + length > size:
-            raise _beyond(f"chunk '{head[:4].decode('latin-1')}'", at, at + 8 + length, size)
-        at += 8 + length + length % 2
+        kind, (length,) = head[:4], struct.unpack_from("<I", head, 4)
+        unknown = length in (0, 0xFFFFFFFF) and kind in (b"RIFF", b"RF64", b"data")
+        if unknown and kind == b"data":
+            break  # written to a pipe, or longer than 4 GiB: it goes on to the end
+        if not unknown and at + 8 + length > size:
+            raise _beyond(f"chunk '{kind.decode('latin-1')}'", at, at + 8 + length, size)
+        entered = kind in (b"RIFF", b"RF64") or (kind == b"LIST" and head[8:] in (b"movi", b"rec "))
+        at += 12 if entered else 8 + length + length % 2
     return Structure()

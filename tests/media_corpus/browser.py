@@ -132,7 +132,7 @@ def record(
     """
     Let MediaRecorder record a moving picture and a tone in every way that it offers.
 
-    :param folder: gets ``<name>.<suffix>`` and, where sliced, ``<name>.<suffix>.<number>``.
+    :param folder: gets ``chromium-<name>`` and, where sliced, ``chromium-<name>.<number>``.
     :param repair: fix-webm-duration.js; None leaves its files out.
     :return: by name: MIME type, seconds, number of slices; or the reason why Chromium cannot.
     """

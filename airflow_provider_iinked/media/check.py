@@ -7,6 +7,7 @@ crashes or hangs FFmpeg harms no worker, and so that a stop takes effect at once
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -24,6 +25,7 @@ from airflow_provider_iinked.media.container import SNIFF_SIZE, SUFFIXES, contai
 from airflow_provider_iinked.media.report import Depth, Report
 
 _CHILD: Final = "airflow_provider_iinked.media.child"
+_LEAST_PYAV: Final = 15
 _POLL: Final = 0.1
 _PATIENCE: Final = 300.0
 _LONGEST_ANSWER: Final = 1 << 20
@@ -39,15 +41,17 @@ def require_pyav() -> None:
     """
     See that FFmpeg can be used, without loading it.
 
-    :raises InvalidArgumentError: when PyAV is not installed.
+    :raises InvalidArgumentError: when PyAV is not installed, or too old.
     """
     try:
         found = importlib.util.find_spec("av") is not None
-    except ValueError:  # a module that was put aside
-        found = False
-    if not found:
+        version = importlib.metadata.version("av")
+    except (ValueError, importlib.metadata.PackageNotFoundError):  # ValueError: a module that was put aside
+        found, version = False, ""
+    if not found or int(version.partition(".")[0]) < _LEAST_PYAV:
         raise InvalidArgumentError(
-            "check_media needs PyAV: pip install 'airflow-provider-iinked[media]' on the workers. Nothing was sent."
+            f"check_media needs PyAV {_LEAST_PYAV} or newer (found: {version or 'none'}): "
+            "pip install 'airflow-provider-iinked[media]' on the workers. Nothing was sent."
         )
 
 

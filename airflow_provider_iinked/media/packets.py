@@ -25,6 +25,7 @@ _FILTERS: Final = {
     "vp9": "vp9_metadata",
     "av1": "av1_metadata",
 }
+_OWN_RULES: Final = {"vp8": payload.vp8_problem, "opus": payload.opus_problem}
 _MOST_PROBLEMS: Final = 5
 _REPORT_EVERY: Final = 2048
 _EXPLODE: Final = {"err_detect": "crccheck+bitstream+buffer+explode"}
@@ -164,8 +165,8 @@ class _Reading:
             return "lies where no media data is"
         data = bytes(packet)
         problem = payload.blank_problem(data, codec=codec, kind=stream.type)
-        if problem is None and codec == "vp8":
-            problem = payload.vp8_problem(data)
+        if problem is None and codec in _OWN_RULES:
+            problem = _OWN_RULES[codec](data)
         return problem
 
     def _filter_problem(self, packet: Any, index: int) -> str | None:

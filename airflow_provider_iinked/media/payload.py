@@ -10,7 +10,9 @@ _STRIDE: Final = 16
 _LONGEST_ZEROS: Final = {"video": 512, "audio": 2048}
 _ENTROPY_CODED: Final = frozenset({"h264", "hevc", "vvc", "vp8", "vp9", "av1"})
 _OTHER_LONGEST: Final = 4096
-_LEAST: Final = 24
+_LEAST: Final = 3
+_LONGEST_OPUS_FRAME: Final = 1275
+_LONGEST_OPUS_PACKET: Final = 120
 _VP8_START: Final = b"\x9d\x01\x2a"
 
 
@@ -59,3 +61,40 @@ def vp8_problem(data: bytes) -> str | None:
     if first_partition > len(data) - (10 if is_key else 3):
         return "is shorter than its header says"
     return None
+
+
+def opus_problem(data: bytes) -> str | None:
+    """
+    Check how an Opus packet is divided into frames (RFC 6716, section 3), which FFmpeg does when it decodes only.
+
+    :param data: the packet.
+    :return: the problem, or None.
+    """
+    if not data:
+        return None
+    code, rest = data[0] & 3, len(data) - 1
+    if code == 0:
+        wrong = rest > _LONGEST_OPUS_FRAME
+    elif code == 1:
+        wrong = rest % 2 == 1 or rest // 2 > _LONGEST_OPUS_FRAME
+    elif code == 2:
+        wrong = rest < 1 or _opus_length(data, 1) > rest
+    else:
+        wrong = rest < 1 or not 0 < (data[1] & 0x3F) * _opus_frame(data[0]) <= _LONGEST_OPUS_PACKET
+    return "is not divided as Opus packets are" if wrong else None
+
+
+def _opus_length(data: bytes, at: int) -> int:
+    """How many bytes a frame and its length take."""
+    first = data[at]
+    if first < 252:
+        return 1 + first
+    return 2 + first + 4 * data[at + 1] if at + 1 < len(data) else len(data)
+
+
+def _opus_frame(toc: int) -> float:
+    """Milliseconds of a frame."""
+    config = toc >> 3
+    if config < 12:
+        return (10, 20, 40, 60)[config % 4]
+    return (10, 20)[config % 2] if config < 16 else (2.5, 5, 10, 20)[config % 4]

@@ -9,10 +9,12 @@ where it stands raises :class:`BrokenStructureError`.
 from __future__ import annotations
 
 import struct
+import zlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
+_REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _PRINTABLE: Final = frozenset(range(32, 127)) | {0xA9}
 _LARGEST_INFO: Final = 1 << 20
 
@@ -74,6 +76,8 @@ def _beyond(what: str, at: int, end: int, size: int) -> BrokenStructureError:
 
 # --- MP4, QuickTime, 3GP ----------------------------------------------------------------------------------------------
 
+_BOXES_OF_BOXES: Final = frozenset({b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"mvex", b"moof", b"traf"})
+
 
 def _walk_mp4(file: BinaryIO, size: int) -> Structure:
     found, seen, at = Structure(), set[bytes](), 0
@@ -94,7 +98,7 @@ def _walk_mp4(file: BinaryIO, size: int) -> Structure:
         if kind == b"mdat":
             found.media.append((at + header, at + length))
         seen.add(kind)
-        at += length
+        at += header if kind in _BOXES_OF_BOXES else length
     if b"moov" not in seen:
         raise BrokenStructureError("its index (moov) is missing")
     if not found.media:
@@ -189,8 +193,20 @@ def _walk_ogg(file: BinaryIO, size: int) -> Structure:
         end = at + 27 + head[26] + sum(head[27 : 27 + head[26]])
         if end > size:
             raise _beyond("page", at, end, size)
+        if _ogg_checksum(_read(file, at, end - at)) != head[22:26]:
+            raise BrokenStructureError(f"the page at byte {at} does not agree with its checksum")
         at = end
     return Structure()
+
+
+def _ogg_checksum(page: bytes) -> bytes:
+    """
+    Ogg's CRC-32 is zlib's with every bit order turned round and no inversions, so zlib does it.
+
+    :param page: the whole page; its own checksum counts as zero.
+    """
+    crc = zlib.crc32((page[:22] + bytes(4) + page[26:]).translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return crc.to_bytes(4, "big").translate(_REVERSED)
 
 
 def _walk_flv(file: BinaryIO, size: int) -> Structure:

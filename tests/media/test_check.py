@@ -158,6 +158,12 @@ def test_without_the_extra_one_sentence_says_what_to_install(webm: str, monkeypa
         check.require_pyav()
 
 
+def test_a_pyav_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "14.4.0")
+    with pytest.raises(InvalidArgumentError, match=r"PyAV 15 or newer \(found: 14\.4\.0\)"):
+        check.require_pyav()
+
+
 def test_the_check_itself_loads_no_ffmpeg() -> None:
     import subprocess
 

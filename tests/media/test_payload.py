@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from airflow_provider_iinked.media.payload import blank_problem, vp8_problem
+from airflow_provider_iinked.media.payload import blank_problem, opus_problem, vp8_problem
 
 NOISE = random.Random(1).randbytes(20_000)
 
@@ -29,7 +29,8 @@ def holed(start: int, size: int) -> bytes:
         (holed(500, 2_048), "flac", "audio", True),
         (bytes(24), "opus", "audio", True),
         (bytes(300), "aac", "audio", True),
-        (bytes(23), "opus", "audio", False),
+        (bytes(3), "opus", "audio", True),
+        (bytes(2), "opus", "audio", False),
         (bytes(8_192), "pcm_s16le", "audio", False),
         (bytes(8_192), "rawvideo", "video", False),
         (b"", "h264", "video", False),
@@ -58,3 +59,28 @@ def frame(*, key: bool, partition: int, size: int) -> bytes:
 )
 def test_a_vp8_frame_is_as_long_as_its_header_says(data: bytes, found: bool) -> None:
     assert (vp8_problem(data) is not None) is found
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"\xfc" + bytes(1275), False),
+        (b"\xfc" + bytes(1276), True),
+        (b"\xfd" + bytes(200), False),
+        (b"\xfd" + bytes(201), True),
+        (b"\xfe\x0a" + bytes(30), False),
+        (b"\xfe\x1f" + bytes(30), True),
+        (b"\xfe", True),
+        (b"\xfe\xfc\x01" + bytes(256), False),
+        (b"\xfe\xfc\x01" + bytes(255), True),
+        (b"\xff\x03" + bytes(30), False),
+        (b"\xff\x06" + bytes(30), False),
+        (b"\xff\x07" + bytes(30), True),
+        (b"\xff\x00" + bytes(30), True),
+        (b"\xff", True),
+        (b"\xfc", False),
+        (b"", False),
+    ],
+)
+def test_an_opus_packet_is_divided_as_the_rfc_says(data: bytes, found: bool) -> None:
+    assert (opus_problem(data) is not None) is found

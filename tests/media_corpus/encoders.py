@@ -7,7 +7,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-SECONDS = 12
+SECONDS = 8
 _PICTURE = f"testsrc2=size=480x270:rate=25:duration={SECONDS}"
 _TONE = f"sine=frequency=440:sample_rate=48000:duration={SECONDS}"
 _BOTH = f"-f lavfi -i {_PICTURE} -f lavfi -i {_TONE}"
@@ -120,8 +120,8 @@ _REFUSED_KINDS = [
 ]
 """Containers that can be copied, and not be checked."""
 
-_SOURCE = "videotestsrc num-buffers=300 pattern=ball ! video/x-raw,width=480,height=270,framerate=25/1 ! videoconvert"
-_SOUND = "audiotestsrc num-buffers=600 samplesperbuffer=960 ! audio/x-raw,rate=48000"
+_SOURCE = "videotestsrc num-buffers=200 pattern=ball ! video/x-raw,width=480,height=270,framerate=25/1 ! videoconvert"
+_SOUND = "audiotestsrc num-buffers=400 samplesperbuffer=960 ! audio/x-raw,rate=48000"
 _GST_VP8 = f"{_SOURCE} ! vp8enc deadline=1 cpu-used=8 target-bitrate=900000 ! m. {_SOUND} ! opusenc ! m."
 _GST_X264 = f"{_SOURCE} ! x264enc bitrate=900 speed-preset=veryfast"
 _GST_H264 = f"{_GST_X264} ! m. {_SOUND} ! avenc_aac ! m."

@@ -31,14 +31,9 @@ LEAST_WHOLE = 60
 BROWSER_AUDIO_PACKETS = 60
 UNCHECKED = (".ts", ".wmv")
 HEADER_LIES = ("header-says-an-hour.mkv",)
-# What a damage may do without anybody noticing: PCM has no structure of its own, so whatever lies there plays; the
-# end of an AVI is an index that players do without; one frame of a codec can be noise from one header to the next.
-UNSEEN: dict[str, int] = {}
-PLAYERS_OWN = {
-    ".avi": "Chromium plays no AVI",
-    ".flv": "Chromium plays no FLV",
-    ".3gp": "Debian's Chromium plays no 3GP",
-}
+# What nobody can notice: PCM has no structure of its own, so whatever lies there plays; and a file with three bytes a
+# packet consists mostly of an index that players do without.
+FORMLESS = ("audio.wav", "audio-pcm.mov", "silent-pcm.mov", "silent-pcm-faststart.mov", "gst-audio-dtx.webm")
 
 
 class Corpus:
@@ -122,7 +117,7 @@ def test_every_whole_recording_passes(corpus: Corpus, depth: str) -> None:
 def test_a_header_that_says_an_hour_is_overruled_by_the_api(corpus: Corpus) -> None:
     path = str(corpus.folder / HEADER_LIES[0])
     assert judge(path, encoders.SECONDS) == []
-    assert judge(path) == ["its header claims 3600.0 s, its packets play 12.0 s"]
+    assert judge(path) == ["its header claims 3600.0 s, its packets play 8.0 s"]
 
 
 def test_containers_that_cannot_be_checked_are_recognized(corpus: Corpus) -> None:
@@ -167,7 +162,7 @@ def test_damage_is_refused(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def _may_pass(kind: str, name: str) -> bool:
-    return False
+    return name.startswith(FORMLESS) and kind != "cut short"
 
 
 # --- referees ---------------------------------------------------------------------------------------------------------

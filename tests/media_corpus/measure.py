@@ -22,10 +22,25 @@ from airflow_provider_iinked.media.container import SNIFF_SIZE, container_of, co
 from airflow_provider_iinked.media.structure import Structure
 from tests.media_corpus.damage import damages
 
-FILES = (
-    "h264.mp4 h264-faststart.mp4 h264-fragmented.mp4 h264.mkv vp8.webm vp9.webm vp9.mp4 vp9-fragmented.mp4 av1.mp4 "
-    "av1-fragmented.mp4 av1.webm hevc.mp4 bframes.mkv silent-pcm.mov chromium-vp8.webm chromium-vp9.mp4 chromium-h264.mp4"
-).split()
+FILES = [
+    "h264.mp4",
+    "h264-faststart.mp4",
+    "h264-fragmented.mp4",
+    "h264.mkv",
+    "vp8.webm",
+    "vp9.webm",
+    "vp9.mp4",
+    "vp9-fragmented.mp4",
+    "av1.mp4",
+    "av1-fragmented.mp4",
+    "av1.webm",
+    "hevc.mp4",
+    "bframes.mkv",
+    "silent-pcm.mov",
+    "chromium-vp8.webm",
+    "chromium-vp9.mp4",
+    "chromium-h264.mp4",
+]
 
 
 def _no_walk() -> None:

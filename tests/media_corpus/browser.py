@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 8
+_TRIES = 4
+_LEAST_SOUNDS = 60
+_LEAST_SIZE = 10_000
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -132,12 +135,35 @@ def record(
     """
     Let MediaRecorder record a moving picture and a tone in every way that it offers.
 
+    On a busy machine its sound may come late or not at all; such recordings are made again.
+
     :param folder: gets ``chromium-<name>`` and, where sliced, ``chromium-<name>.<number>``.
     :param repair: fix-webm-duration.js; None leaves its files out.
     :return: by name: MIME type, seconds, number of slices; or the reason why Chromium cannot.
     """
     extra = {"fix-webm-duration.js": repair} if repair else {}
-    return _run_page(f"record.html?seconds={seconds}", folder, timeout, extra)
+    results: dict[str, Any] = {}
+    names: list[str] = []
+    for _ in range(_TRIES):
+        page = f"record.html?seconds={seconds}&names={','.join(names)}"
+        results |= _run_page(page, folder, timeout, extra)
+        names = [name for name, result in results.items() if "error" not in result and _is_starved(folder, name)]
+        if not names:
+            break
+    return results
+
+
+def _is_starved(folder: Path, name: str) -> bool:
+    """Too few sounds, or too few bytes of a picture without any."""
+    import av
+
+    path = folder / f"chromium-{name}"
+    try:
+        with av.open(str(path)) as container:
+            sounds = [0 for packet in container.demux(audio=0) if packet.size] if container.streams.audio else None
+    except av.FFmpegError:
+        return True
+    return path.stat().st_size < _LEAST_SIZE if sounds is None else len(sounds) < _LEAST_SOUNDS
 
 
 def play(files: list[Path], folder: Path, timeout: float = 120) -> dict[str, Any]:

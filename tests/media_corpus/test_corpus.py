@@ -28,7 +28,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 LEAST_WHOLE = 60
-BROWSER_AUDIO_PACKETS = 60
 UNCHECKED = (".ts", ".wmv")
 HEADER_LIES = ("header-says-an-hour.mkv",)
 # What nobody can notice: PCM has no structure of its own, so whatever lies there plays; and a file with three bytes a

@@ -30,7 +30,7 @@ _POLL: Final = 0.1
 _PATIENCE: Final = 300.0
 _LONGEST_ANSWER: Final = 1 << 20
 _STOPPED_BY: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-_PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+_PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TZ")
 
 
 class CheckStoppedError(Exception):

@@ -107,7 +107,7 @@ def test_facts_for_the_record_name_length_and_tracks(judge: Examine) -> None:
 
 @EACH
 @pytest.mark.parametrize("filler", ["nothing", "zeros", "noise"])
-@pytest.mark.parametrize("share", [0.3, 0.76, 0.97])
+@pytest.mark.parametrize("share", [0.3, 0.97])
 def test_cut_and_padded_it_is_refused(judge: Examine, name: str, filler: str, share: float) -> None:
     data = whole(name)
     cut = data[: int(len(data) * share)]
@@ -119,7 +119,7 @@ def test_cut_and_padded_it_is_refused(judge: Examine, name: str, filler: str, sh
 
 
 @CODED
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(share=st.floats(0.02, 0.98))
 def test_4_kib_of_zeros_anywhere_are_refused(tmp_path_factory: pytest.TempPathFactory, name: str, share: float) -> None:
     data = whole(name)

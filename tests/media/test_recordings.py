@@ -237,3 +237,13 @@ def test_damage_of_any_kind_gives_a_verdict(
     assert suffix
     report = examine(str(path), demuxer=container_of(suffix).demuxer or "", depth="packets", expected=None)
     assert all(isinstance(problem, str) and problem for problem in report.problems)
+
+
+@pytest.mark.parametrize("container", ["mp4", "webm"])
+@pytest.mark.parametrize("seconds", [6, 60, 3600])
+@pytest.mark.parametrize("size", [5_000, 1_000_000])
+def test_what_the_simulator_serves_is_whole(judge: Examine, container: str, seconds: int, size: int) -> None:
+    from airflow_provider_iinked.simulator.media.content import Content
+
+    data = Content(seed="a", size=size, container=container, duration=seconds).read()
+    assert judge(data, expected=seconds).problems == []

@@ -1,8 +1,10 @@
 # One command for each thing to do; `make help` lists them. Each target makes the environment that it needs.
-# VENV, AIRFLOW, MATRIX, PYTHON, WORKERS, PYTEST and DEMO may be set on the command line.
+# AIRFLOW, VENV, MATRIX, PYTHON, WORKERS, PYTEST and DEMO may be set on the command line: `AIRFLOW=2.11.2 make test`.
 
-AIRFLOW ?= 3.3.2
-VENV ?= .venv
+NEWEST := 3.3.2
+AIRFLOW ?= $(NEWEST)
+VENV ?= $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venvs/airflow-$(AIRFLOW))
+GROUPS = $(if $(filter $(NEWEST),$(AIRFLOW)),dev,test)
 WORKERS ?= 2
 PYTEST ?=
 DEMO ?=
@@ -16,7 +18,7 @@ RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployme
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
 
-# Tests and measurements start many short processes; compiling Airflow anew in each takes most of their time.
+# Tests and measurements start many short processes; compiling Airflow again in each takes most of their time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -32,20 +34,17 @@ help: ## Show the targets
 install: $(READY) ## Make .venv: Airflow, this package (editable), and what tests and checks need
 
 $(READY): $(SOURCES) constraints/airflow-$(AIRFLOW).txt
-	@scripts/venv $(VENV) $(AIRFLOW) dev
-
-.venvs/airflow-%/.installed: $(SOURCES) constraints/airflow-%.txt
-	@mkdir -p .venvs
-	@scripts/venv .venvs/airflow-$* $* test
+	@mkdir -p $(dir $(VENV))
+	@scripts/venv $(VENV) $(AIRFLOW) $(GROUPS)
 
 .PHONY: constraints
-constraints: $(READY) ## Write the constraints files anew from today's releases
-	@for version in $(AIRFLOW) 2.11.2 $(AIRFLOW)-servers; do UV=$(BIN)/uv scripts/constraints $$version; done
+constraints: $(READY) ## Write the constraints files again from today's releases
+	@for version in $(NEWEST) 2.11.2 $(NEWEST)-servers; do UV=$(BIN)/uv scripts/constraints $$version; done
 
 # --- see it work
 
 .PHONY: demo
-demo: $(READY) ## Watch a Dag wait, download, prove and delete, against the simulator
+demo: $(READY) ## Watch a Dag wait, download, verify and delete, against the simulator
 	@$(BIN)/python -m demo $(DEMO)
 
 .PHONY: airflow
@@ -55,13 +54,18 @@ airflow: $(READY) ## Run Airflow with the example Dags and the simulator until C
 # --- checks
 
 .PHONY: lint
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: ci
+ci: ## All that has to hold, as .ci/run does it
+	@bash .ci/run
 
 .PHONY: test
-test: $(READY) ## The tests, on the newest Airflow
+test: $(READY) ## The tests, on the newest Airflow; AIRFLOW=2.11.2 for another one
 	$(BIN)/python $(RUN_TESTS) $(PYTEST)
 
 .PHONY: test-matrix
@@ -69,15 +73,11 @@ test-matrix: $(READY) ## The tests on every Airflow and Python in use, an hour a
 	$(BIN)/python scripts/matrix.py $(if $(MATRIX),--only $(MATRIX)) --workers $(WORKERS) \
 		$(if $(PYTEST),$(PYTEST),--report docs/versions.md)
 
-.PHONY: test-2.11
-test-2.11: .venvs/airflow-2.11.2/.installed ## The tests on Airflow 2.11
-	.venvs/airflow-2.11.2/bin/python $(RUN_TESTS) $(PYTEST)
-
 # --- checks against real servers on loopback; each of these targets fails when something that it needs is missing
 
-.venvs/servers/.installed: $(SOURCES) constraints/airflow-$(AIRFLOW)-servers.txt
+.venvs/servers/.installed: $(SOURCES) constraints/airflow-$(NEWEST)-servers.txt
 	@mkdir -p .venvs
-	@scripts/venv .venvs/servers $(AIRFLOW)-servers test servers
+	@scripts/venv .venvs/servers $(NEWEST)-servers test servers
 
 AZURITE := .venvs/azurite/node_modules/.bin/azurite-blob
 $(AZURITE):
@@ -90,7 +90,7 @@ postgresql:
 
 .PHONY: test-stores
 test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3 (moto) and Azure Blob (azurite)
-	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/kills/test_kills_s3.py $(PYTEST)
+	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/crash/test_kills_s3.py $(PYTEST)
 
 .PHONY: test-celery
 test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted
@@ -120,19 +120,16 @@ test-media: $(READY) $(FIX_WEBM)/fix-webm-duration.js gstreamer ## Recordings of
 .PHONY: test-browser
 test-browser: .venvs/servers/.installed ## The connection form in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures
 	@scripts/debian chromium chromium --version
-	$(SERVERS_TESTS) tests/home/test_browser.py $(PYTEST)
+	$(SERVERS_TESTS) tests/browser/test_connection_form.py $(PYTEST)
 
 .PHONY: test-deployment
-test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL
-	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment $(PYTEST)
-
-.PHONY: test-deployment-2.11
-test-deployment-2.11: .venvs/airflow-2.11.2/.installed postgresql ## The same on Airflow 2.11
-	IINKED_SKIP_NOTHING=1 .venvs/airflow-2.11.2/bin/python -m pytest -q tests/deployment -k "not start_a_run" $(PYTEST)
+test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL; AIRFLOW=2.11.2 too
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment \
+		$(if $(filter 2.%,$(AIRFLOW)),-k "not start_a_run") $(PYTEST)
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act
-	KILLS=200 $(SERVERS_TESTS) tests/kills $(PYTEST)
+	KILLS=200 $(SERVERS_TESTS) tests/crash $(PYTEST)
 
 .PHONY: test-long
 test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed bodies
@@ -151,7 +148,7 @@ docs: $(READY) ## Build the docs site into docs/_build/html; a warning is an err
 
 .PHONY: docs-check
 docs-check: $(READY) ## Every link, anchor, snippet and public name of the docs leads somewhere
-	$(BIN)/python -m pytest -q tests/home/test_docs.py
+	$(BIN)/python -m pytest -q tests/docs
 
 .PHONY: dist
 dist: $(READY) ## Build wheel and sdist, check them, install the wheel into an empty environment

@@ -1,4 +1,4 @@
-"""Apache Airflow provider for iinked Sign (Syngrafii): wait for recordings, copy, prove, delete exactly those."""
+"""Apache Airflow provider for iinked Sign (Syngrafii): wait for recordings, copy, verify, delete exactly those."""
 
 from __future__ import annotations
 

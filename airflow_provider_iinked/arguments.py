@@ -10,32 +10,37 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 
+DEFAULT_CONN_ID: Final = "iinked_sign_default"
+"""The Airflow connection that is used where a Dag names none."""
 ALL: Final = "*"
 """What ``meeting_video_ids`` says for "all videos"."""
+RECHECKS: Final = ("sha256", "metadata")
+"""How a copy is verified again: by its bytes (the default), or by the size and validator that the store shows."""
 
 
-class _NotGiven:
+class _NotSet:
     """Default of an argument for which None would be a value that was given. Its repr is stable across parses."""
 
     def __repr__(self) -> str:
         return "<not given>"
 
-    def __copy__(self) -> _NotGiven:
+    def __copy__(self) -> _NotSet:
         return self
 
-    def __deepcopy__(self, memo: object) -> _NotGiven:
+    def __deepcopy__(self, memo: object) -> _NotSet:
         # Airflow deep-copies operators (a subset of a Dag, for one); what is not given must stay so.
         return self
 
     def __reduce__(self) -> str:
-        return "NOT_GIVEN"
+        return "NOTSET"
 
 
-NOT_GIVEN: Final[Any] = _NotGiven()
+NOTSET: Final[Any] = _NotSet()
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _EMPTY_WORDS = frozenset({"none", "null"})
@@ -53,7 +58,7 @@ def is_empty_word(text: str) -> bool:
 
 def check_id(value: object, field: str) -> str:
     """
-    Let an id pass, or refuse it.
+    Validate an id.
 
     :param value: the value of the argument, as resolved.
     :param field: the argument's name, for the error.
@@ -67,8 +72,7 @@ def check_id(value: object, field: str) -> str:
         )
     if not value.strip() or is_empty_word(value.strip()):
         raise InvalidArgumentError(
-            f"{field} is empty-handed: {_shown(value)}. Nothing was sent. "
-            "The template or XCom that fills it gave nothing."
+            f"{field} is empty: {_shown(value)}. Nothing was sent. The template or XCom that fills it gave nothing."
         )
     if not _ID.fullmatch(value):
         raise InvalidArgumentError(
@@ -80,7 +84,7 @@ def check_id(value: object, field: str) -> str:
 
 def check_video_ids(value: object, field: str = "meeting_video_ids") -> tuple[str, ...] | None:
     """
-    Let one id, several ids or ``"*"`` pass, or refuse them.
+    Validate one id, several ids or ``"*"``.
 
     :param value: the value of the argument, as resolved.
     :param field: the argument's name, for the error.
@@ -92,19 +96,80 @@ def check_video_ids(value: object, field: str = "meeting_video_ids") -> tuple[st
     if not isinstance(value, (Sequence, Set)) or isinstance(value, (bytes, bytearray, memoryview)):
         raise InvalidArgumentError(
             f"{field} must be an id, a list of ids or '*', not {_shown(value)}. Nothing was sent. "
-            "An argument that turns out empty-handed never means 'all'."
+            "An empty or missing value never means 'all'."
         )
-    items: Iterable[object] = sorted(value, key=str) if isinstance(value, Set) else value
+    return _unique_ids(value, field)
+
+
+@dataclass(frozen=True)
+class PackageIds:
+    """
+    The packages of a task.
+
+    :param ids: the ids, each once, in the order given.
+    :param as_list: whether the Dag gave a list; the task then returns a list too, also for one package and for none.
+    """
+
+    ids: tuple[str, ...]
+    as_list: bool
+
+    @property
+    def label(self) -> str:
+        """What stands for them in a log line or as a map index: the id, or the first one and how many follow."""
+        if not self.ids:
+            return "no packages"
+        return self.ids[0] if len(self.ids) == 1 else f"{self.ids[0]} and {len(self.ids) - 1} more"
+
+
+def check_package_ids(value: object, field: str = "package_id") -> PackageIds:
+    """
+    Validate one package id, or a list of them. An empty list is a list with nothing in it, never "all".
+
+    :param value: the value of the argument, as resolved: a text, or a list (an XCom list, also a lazy one).
+    :param field: the argument's name, for the error.
+    :return: the ids, each once (an id that differs by case alone is the same).
+    :raises InvalidArgumentError: for anything else.
+    """
+    if isinstance(value, str):
+        return PackageIds((check_id(value, field),), as_list=False)
+    if not isinstance(value, (Sequence, Set)) or isinstance(value, (bytes, bytearray, memoryview)):
+        raise InvalidArgumentError(
+            f"{field} must be an id or a list of ids, not {_shown(value)}. Nothing was sent. "
+            "Check the template, XCom or mapping that fills it."
+        )
+    return PackageIds(_unique_ids(value, field), as_list=True)
+
+
+def check_selection(packages: PackageIds, meeting_video_ids: object) -> tuple[str, ...] | None:
+    """
+    Validate ``meeting_video_ids`` beside the packages: with several packages it is ``"*"`` or an empty list.
+
+    :param packages: the packages.
+    :param meeting_video_ids: the value of the argument, as resolved.
+    :return: the ids; None for "all".
+    :raises InvalidArgumentError: for ids beside several packages, and as :func:`check_video_ids`.
+    """
+    selected = check_video_ids(meeting_video_ids)
+    if selected and len(packages.ids) > 1:
+        raise InvalidArgumentError(
+            f"meeting_video_ids names recordings, and package_id names {len(packages.ids)} packages. Nothing was sent. "
+            "With several packages meeting_video_ids must be '*' or []; give recordings of one package a task of "
+            "their own."
+        )
+    return selected
+
+
+def _unique_ids(values: Iterable[object], field: str) -> tuple[str, ...]:
     unique: dict[str, str] = {}
-    for position, item in enumerate(items):
+    for position, item in enumerate(sorted(values, key=str) if isinstance(values, Set) else values):
         checked = check_id(item, f"{field}[{position}]")
         unique.setdefault(checked.casefold(), checked)
     return tuple(unique.values())
 
 
-def check_flag(value: object, field: str) -> bool:
+def require_bool(value: object, field: str) -> bool:
     """
-    Let a real boolean pass; the text ``'False'`` is truthy and therefore refused.
+    Require a real boolean; the text ``'False'`` is truthy and therefore refused.
 
     :param value: the value of the argument.
     :param field: the argument's name, for the error.
@@ -116,24 +181,24 @@ def check_flag(value: object, field: str) -> bool:
     raise InvalidArgumentError(f"{field} must be True or False itself, not {_shown(value)}. Nothing was sent.")
 
 
-def check_count(value: object, field: str, *, least: int) -> int:
+def require_int(value: object, field: str, *, minimum: int) -> int:
     """
-    Let a whole number pass.
+    Require a whole number.
 
     :param value: the value of the argument.
     :param field: the argument's name, for the error.
-    :param least: the smallest value that makes sense.
+    :param minimum: the smallest value that makes sense.
     :return: the value.
-    :raises InvalidArgumentError: for anything but a whole number of at least ``least``.
+    :raises InvalidArgumentError: for anything but a whole number of at least ``minimum``.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
         return value
-    raise InvalidArgumentError(f"{field} must be a whole number of at least {least}, not {_shown(value)}.")
+    raise InvalidArgumentError(f"{field} must be a whole number of at least {minimum}, not {_shown(value)}.")
 
 
 def check_seconds(value: object, field: str) -> None:
     """
-    Let a number of seconds pass, and refuse what no clock can be compared with: NaN would make a wait without end.
+    Validate a number of seconds; NaN, which no clock can be compared with, would make a wait without end.
 
     :param value: the value of the argument.
     :param field: the argument's name, for the error.
@@ -145,7 +210,7 @@ def check_seconds(value: object, field: str) -> None:
 
 def check_interval(value: object, field: str) -> float:
     """
-    Let a length of time pass.
+    Validate a length of time.
 
     :param value: the value of the argument, seconds.
     :param field: the argument's name, for the error.
@@ -159,7 +224,7 @@ def check_interval(value: object, field: str) -> float:
 
 def check_choice(value: object, field: str, choices: Sequence[str]) -> str:
     """
-    Let one of the documented words pass.
+    Require one of the documented words.
 
     :param value: the value of the argument.
     :param field: the argument's name, for the error.
@@ -172,7 +237,7 @@ def check_choice(value: object, field: str, choices: Sequence[str]) -> str:
     raise InvalidArgumentError(f"{field} must be one of {', '.join(choices)}, not {_shown(value)}.")
 
 
-def check_given(value: object, field: str) -> None:
+def require_not_none(value: object, field: str) -> None:
     """
     Refuse an argument that was passed as None, already when the Dag is parsed.
 
@@ -186,20 +251,20 @@ def check_given(value: object, field: str) -> None:
 
 def check_conn_id(value: object) -> str:
     """
-    Let a connection id pass.
+    Validate a connection id.
 
     :param value: the value of ``iinked_sign_conn_id``, as resolved.
     :return: the id.
-    :raises InvalidArgumentError: for one that is empty-handed.
+    :raises InvalidArgumentError: for one that is empty.
     """
     if isinstance(value, str) and value.strip() and not is_empty_word(value.strip()):
         return value
-    raise InvalidArgumentError(f"iinked_sign_conn_id is empty-handed: {_shown(value)}. Nothing was sent.")
+    raise InvalidArgumentError(f"iinked_sign_conn_id is empty: {_shown(value)}. Nothing was sent.")
 
 
 def check_filter(value: object, field: str) -> str | list[str]:
     """
-    Let a search filter pass; one that turns out empty-handed would silently widen the search.
+    Validate a search filter; an empty one would silently widen the search.
 
     :param value: a text, or a list of texts.
     :param field: the argument's name, for the error.
@@ -215,7 +280,7 @@ def _check_word(value: object, field: str) -> str:
     if isinstance(value, str) and value.strip() and not is_empty_word(value.strip()):
         return value
     raise InvalidArgumentError(
-        f"{field} is empty-handed: {_shown(value)}. Nothing was sent; without it the list would be longer than meant."
+        f"{field} is empty: {_shown(value)}. Nothing was sent; without it the list would be longer than meant."
     )
 
 

@@ -51,7 +51,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-iinked",
         "name": "iinked Sign",
-        "description": "Wait for recordings of iinked Sign (Syngrafii), copy and prove them, delete exactly those.",
+        "description": "Wait for recordings of iinked Sign (Syngrafii), copy and verify them, delete exactly those.",
         "integrations": [
             {"integration-name": "iinked Sign", "external-doc-url": "https://docs.iinkedsign.com", "tags": ["service"]}
         ],

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DeletedPackage = tuple[str, Sequence[str], Sequence[Mapping[str, Any]]]
+"""A package, the recordings of it that are gone, and the custody records of their copies in short form."""
 _ALIASES: Final = ("AssetAlias", "DatasetAlias")
 
 
@@ -86,16 +88,13 @@ def download_lineage(api_base: str, copies: Iterable[Mapping[str, Any]]) -> Any:
     return extractors.OperatorLineage(inputs=inputs, outputs=outputs)
 
 
-def deletion_lineage(
-    api_base: str, package_id: str, deleted: Iterable[str], copies: Iterable[Mapping[str, Any]]
-) -> Any:
+def deletion_lineage(api_base: str, packages: Iterable[DeletedPackage]) -> Any:
     """
-    Describe a deletion to OpenLineage: each recording dropped, resting on the copies that were proved.
+    Describe a deletion to OpenLineage: each recording dropped, and the copies that were verified before.
 
     :param api_base: base URL of the API.
-    :param package_id: the package.
-    :param deleted: ids of the recordings that are gone.
-    :param copies: custody records in short form that the deletion rested on; empty for one without copies.
+    :param packages: for each package its id, the ids of the recordings that are gone, and the custody records of its
+        copies in short form; none of these for a deletion without copies.
     :return: an ``OperatorLineage``.
     """
     from airflow.providers.common.compat.openlineage.facet import (
@@ -107,20 +106,20 @@ def deletion_lineage(
 
     extractors = import_module("airflow.providers.openlineage.extractors")
 
-    gone = list(deleted)
-    folded = {video_id.casefold() for video_id in gone}
     drop = LifecycleStateChangeDatasetFacet(lifecycleStateChange=LifecycleStateChange.DROP)
-    return extractors.OperatorLineage(
-        inputs=[
+    inputs, outputs = [], []
+    for package_id, gone, copies in packages:
+        folded = {video_id.casefold() for video_id in gone}
+        inputs += [
             InputDataset(*object_dataset(copy["uri"]), facets=_version(copy["sha256"]))
             for copy in copies
             if copy["meeting_video_id"].casefold() in folded
-        ],
-        outputs=[
+        ]
+        outputs += [
             OutputDataset(*video_dataset(api_base, package_id, video_id), facets={"lifecycleStateChange": drop})
             for video_id in gone
-        ],
-    )
+        ]
+    return extractors.OperatorLineage(inputs=inputs, outputs=outputs)
 
 
 def report_copies(

@@ -7,9 +7,7 @@ A task pushes what it knows as XComs; a link reads the one of its own task insta
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
@@ -22,8 +20,6 @@ log = logging.getLogger(__name__)
 
 WEB_KEY: Final = "iinked_sign_web"
 COPIES_KEY: Final = "iinked_sign_copies"
-
-_AZURE_ACCOUNTS: Final = "https://portal.azure.com/#browse/Microsoft.Storage%2FStorageAccounts"
 
 
 class IinkedSignLink(BaseOperatorLink):
@@ -67,26 +63,6 @@ class StoredCopiesLink(BaseOperatorLink):
         return _read(COPIES_KEY, ti_key)
 
 
-def console_url(folder: str) -> str | None:
-    """
-    Name the page of a cloud console that shows a folder.
-
-    :param folder: URL of the folder, such as ``s3://conn_id@bucket/prefix/package``.
-    :return: the console's URL; None for what a browser cannot open.
-    """
-    parts = urlsplit(folder)
-    bucket = quote(parts.netloc.rpartition("@")[2])
-    path = quote(parts.path.strip("/"))
-    if parts.scheme in ("s3", "s3a"):
-        prefix = f"?prefix={path}/" if path else ""
-        return f"https://console.aws.amazon.com/s3/buckets/{bucket}{prefix}"
-    if parts.scheme in ("gs", "gcs"):
-        return f"https://console.cloud.google.com/storage/browser/{bucket}{f'/{path}' if path else ''}"
-    if parts.scheme in ("abfs", "abfss", "az", "adl"):
-        return _AZURE_ACCOUNTS
-    return None
-
-
 def push_links(context: Any, operator: Any, hook: IinkedSignHook | None, folder: str | None = None) -> None:
     """
     Leave behind what the links read. A link is a comfort: whatever goes wrong here does not fail the task.
@@ -114,28 +90,12 @@ def push_links(context: Any, operator: Any, hook: IinkedSignHook | None, folder:
 
 def _console(folder: str) -> str:
     try:
-        return "" if _has_own_endpoint(folder) else console_url(folder) or ""
+        from airflow_provider_iinked.storage import console_url
+
+        return console_url(folder) or ""
     except Exception as error:  # a connection that is missing or broken; the store itself says so
         log.debug("No link to the copies: %s", type(error).__name__)
         return ""
-
-
-def _has_own_endpoint(folder: str) -> bool:
-    """Tell whether an S3 store is not Amazon's: its connection, or the environment, names an endpoint."""
-    import os
-
-    from airflow.providers.common.compat.sdk import BaseHook
-
-    if not folder.startswith("s3"):
-        return False
-    if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
-        return True
-    conn_id, at, _ = urlsplit(folder).netloc.rpartition("@")
-    if not at:
-        return False
-    extra: Mapping[str, Any] = BaseHook.get_connection(conn_id).extra_dejson
-    service = (extra.get("service_config") or {}).get("s3") or {}
-    return bool(extra.get("endpoint_url") or service.get("endpoint_url"))
 
 
 def _read(key: str, ti_key: TaskInstanceKey) -> str:

@@ -16,16 +16,33 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_iinked.exceptions import StrangerError, UnexpectedAnswerError
+from airflow_provider_iinked.exceptions import UnexpectedAnswerError, UnrequestedDeletionError
 
 if TYPE_CHECKING:
     from pendulum import DateTime
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _DATE = re.compile(r"[0-9]{4}-?[0-9]{2}")
-_MOST_LEVELS = 50
+_MAX_DEPTH = 50
 SECRET_FIELDS = ("url", "timeUrlExpires")
 """Fields of a video that make up its signed URL; they never leave the process."""
+XCOM_FIELDS = (
+    "meetingVideoId",
+    "meetingVideoSharedId",
+    "meetingId",
+    "meetingSessionId",
+    "externalVideoId",
+    "externalStorageId",
+    "timeCreated",
+    "timeRetention",
+    "timeDeleted",
+    "duration",
+    "size",
+    "source",
+    "type",
+    "state",
+)
+"""Fields of a video that XComs carry: the documented ones, without the signed URL. Others stay in custody records."""
 
 
 class VideoState(StrEnum):
@@ -96,12 +113,17 @@ class Video:
         return parse_duration(self.fields.get("duration"))
 
     def public_fields(self) -> dict[str, Any]:
-        """Return the API's fields without the signed URL: what may be logged, stored and passed on."""
-        kept: dict[str, Any] = without_signed_urls({k: v for k, v in self.fields.items() if k not in SECRET_FIELDS})
+        """Return all fields of the API without the signed URL: what a custody record and a receipt keep."""
+        kept: dict[str, Any] = redact_signed_urls({k: v for k, v in self.fields.items() if k not in SECRET_FIELDS})
+        return kept
+
+    def xcom_fields(self) -> dict[str, Any]:
+        """Return the documented fields without the signed URL (:data:`XCOM_FIELDS`): what an XCom may carry."""
+        kept: dict[str, Any] = redact_signed_urls({k: self.fields[k] for k in XCOM_FIELDS if k in self.fields})
         return kept
 
 
-class Listing:
+class VideoList:
     """
     The videos of a package at one moment, found by id.
 
@@ -128,6 +150,26 @@ class Listing:
             raise UnexpectedAnswerError(f"Several listed videos differ from {meeting_video_id} by case alone.")
         best = exact or alike
         return best[0] if best else None
+
+    def select(self, meeting_video_ids: Iterable[str] | None) -> tuple[tuple[Video, ...], tuple[str, ...]]:
+        """
+        Select videos by id. Every part of the package that takes ids selects with this function.
+
+        :param meeting_video_ids: the ids; None for all that are listed.
+        :return: the videos, each once, in the order of the ids; and the ids that are not listed, as given.
+        :raises UnexpectedAnswerError: as :meth:`find`.
+        """
+        if meeting_video_ids is None:
+            return self.videos, ()
+        found: dict[str, Video] = {}
+        missing: list[str] = []
+        for video_id in meeting_video_ids:
+            video = self.find(video_id)
+            if video is None:
+                missing.append(video_id)
+            else:
+                found.setdefault(video.meeting_video_id, video)
+        return tuple(found.values()), tuple(missing)
 
 
 @dataclass(frozen=True)
@@ -213,12 +255,12 @@ def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
     :param package_id: the package that was asked for.
     :return: its videos, in the API's order; one that is named twice alike stands once.
     :raises UnexpectedAnswerError: when it is not of that form.
-    :raises StrangerError: when it is about another package.
+    :raises UnrequestedDeletionError: when it is about another package.
     """
     named = answer.get("packageId")
     listed = answer.get("videos")
     if named is not None and (not isinstance(named, str) or named.casefold() != package_id.casefold()):
-        raise StrangerError(
+        raise UnrequestedDeletionError(
             f"The API answered about another package than the one asked for ({package_id}). Everything stops here; "
             "look at what stands between this worker and the API (a cache, a proxy) before clearing the task."
         )
@@ -250,7 +292,7 @@ def parse_package(fields: object) -> Package:
     return Package(package_id, fields)  # type: ignore[arg-type]
 
 
-def without_signed_urls(value: Any, *, levels: int = _MOST_LEVELS) -> Any:
+def redact_signed_urls(value: Any, *, levels: int = _MAX_DEPTH) -> Any:
     """
     Leave out whatever is an address with a query, also in fields that are not documented: it may be signed.
 
@@ -261,20 +303,20 @@ def without_signed_urls(value: Any, *, levels: int = _MOST_LEVELS) -> Any:
     :return: the value without them.
     """
     if not isinstance(value, (Mapping, list)):
-        return _portable(value)
+        return _json_safe(value)
     if not levels:
         return None
     inner = levels - 1
     if isinstance(value, Mapping):
         return {
-            _portable(name): without_signed_urls(item, levels=inner)
+            _json_safe(name): redact_signed_urls(item, levels=inner)
             for name, item in value.items()
             if not _may_be_signed(item)
         }
-    return [without_signed_urls(item, levels=inner) for item in value if not _may_be_signed(item)]
+    return [redact_signed_urls(item, levels=inner) for item in value if not _may_be_signed(item)]
 
 
-def _portable(value: Any) -> Any:
+def _json_safe(value: Any) -> Any:
     """Turn into text what msgpack, strict JSON or PostgreSQL refuse: long numbers, NaN, NUL, halves of characters."""
     if isinstance(value, str):
         return value.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()

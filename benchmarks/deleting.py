@@ -21,7 +21,7 @@ _OURS = """
 import logging
 logging.disable(logging.CRITICAL)
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator
-import airflow_provider_iinked.deletion.run, airflow_provider_iinked.hooks.iinked_sign
+import airflow_provider_iinked.deletion.workflow, airflow_provider_iinked.hooks.iinked_sign
 operator = IinkedDeleteVideosOperator(task_id="delete", package_id={package!r}, meeting_video_ids={ids!r}{receipts})
 """
 _BARE = """

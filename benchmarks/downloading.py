@@ -19,8 +19,8 @@ _OURS = """
 import logging
 logging.disable(logging.CRITICAL)
 from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
-import airflow_provider_iinked.archive.run
-import airflow_provider_iinked.custody.stamp
+import airflow_provider_iinked.download.workflow
+import airflow_provider_iinked.custody.provenance
 import airflow_provider_iinked.hooks.iinked_sign
 operator = IinkedDownloadVideosOperator(task_id="download", package_id={package!r}, destination="file://{folder}")
 """

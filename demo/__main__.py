@@ -1,5 +1,5 @@
 """
-The whole job on a real Airflow: wait, download and prove, delete exactly what was proved, against the simulator.
+The whole job on a real Airflow: wait, download and verify, delete exactly what was verified, against the simulator.
 
 Exit code 0 says that the simulator's ledger, the copies on disk and Airflow's XComs agree.
 """

@@ -29,7 +29,7 @@ def read_last_run(dag_id: str) -> dict[str, Any]:
         pushed = session.scalars(select(XComModel).filter_by(key="return_value", **where))
         xcoms = {row.task_id: XComModel.deserialize_value(row) for row in pushed}
         instances = session.scalars(select(TaskInstance).filter_by(**where).order_by(TaskInstance.start_date))
-        # A task that looks again and again starts anew each time; its time runs from the first look.
+        # A task that looks again and again starts again each time; its time runs from the first look.
         looks = session.scalars(select(TaskReschedule).order_by(TaskReschedule.id.desc()))
         first_look = {look.ti_id: look.start_date for look in looks}
         tasks = {

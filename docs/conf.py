@@ -16,5 +16,5 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": True}
-# Pages link to files of the repository too, such as an example Dag; tests/home/test_docs.py checks every such link.
+# Pages link to files of the repository too, such as an example Dag; tests/docs/test_docs.py checks every such link.
 suppress_warnings = ["myst.xref_missing"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, task
+from airflow.sdk import DAG, Param, task  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
 from airflow_provider_iinked.task_groups.videos import archive_and_delete_videos
@@ -28,10 +28,10 @@ with DAG(
 ):
     found = IinkedListPackagesOperator(task_id="find", search="{{ params.matter_number }}", all_members=True)
 
-    @task
+    @task(retries=0)
     def exactly_one(package_ids: list[str]) -> str:
         if len(package_ids) != 1:
-            raise AirflowFailException(f"One package was meant, {len(package_ids)} match: {package_ids}")
+            raise ValueError(f"One package was meant, {len(package_ids)} match: {package_ids}")
         return package_ids[0]
 
     archive_and_delete_videos(

@@ -1,18 +1,18 @@
 """
-### One package: wait, download and prove, delete exactly what was proved
+### One package: wait, download and verify, delete exactly what was verified
 
 1. **wait** until all recordings of the package are archived;
 2. **download** each of them below the Airflow variable `iinked_destination`, with a custody record beside each copy;
-3. **delete** from iinked Sign exactly those copies' sources; each copy is read again a moment before.
+3. **delete** exactly the originals of these copies from iinked Sign; each copy is verified again immediately before.
 
-Trigger it with the id of a package. Clearing it is safe at any point: what is copied is kept, what is deleted is done.
+Trigger it with the id of a package. It can be cleared at any point: whole copies are kept, deletions are not repeated.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import DAG  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
@@ -30,7 +30,7 @@ with DAG(
     wait = IinkedVideosArchivedSensor(
         task_id="wait",
         package_id="{{ params.package_id }}",
-        # Between two looks no worker is held. With a triggerer, deferrable=True is lighter still.
+        # Frees the worker between two pokes. With a triggerer, deferrable=True costs even less.
         mode="reschedule",
         poke_interval=15,
         timeout=timedelta(days=2).total_seconds(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import DAG  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
 from airflow_provider_iinked.task_groups.videos import archive_and_delete_videos

@@ -1,8 +1,8 @@
 """
 ### Delete recordings by their ids, after a preview
 
-For recordings that must go without a copy, such as those of a withdrawn consent. Trigger it with the package's id and
-the recordings' ids.
+For recordings that must be deleted without a copy, for example after a withdrawn consent. Trigger it with the
+package's id and the recordings' ids.
 
 1. **preview** reads the list and says what would be deleted; nothing is sent. It fails if a recording is live in a
    state other than `archived`;
@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, task  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator
 

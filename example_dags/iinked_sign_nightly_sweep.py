@@ -1,8 +1,8 @@
 """
 ### Every night: all packages that have something archived
 
-Lists the packages that have an archived recording, then for each of them downloads, proves and deletes.
-Nothing is waited for: what is not archived tonight is taken tomorrow. A package that fails holds up no other one.
+Lists the packages that have an archived recording, then downloads, verifies and deletes for each of them.
+It does not wait: what is not archived tonight is taken tomorrow. A failing package does not stop the others.
 
 The copies go below the Airflow variable `iinked_destination`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, task_group
+from airflow.sdk import DAG, task_group  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
@@ -22,7 +22,7 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     schedule="30 2 * * *",
     catchup=False,
-    # Two sweeps at a time would do the same work twice.
+    # Two sweeps at once would do the same work twice.
     max_active_runs=1,
     # How many packages are worked on at a time.
     max_active_tasks=8,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import DAG  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.custody import IinkedVerifyCopiesOperator
 

@@ -29,8 +29,8 @@ BEGIN, END = "<!-- matrix begin -->", "<!-- matrix end -->"
 LEFT_OUT = [
     "--ignore=tests/deployment",
     "--ignore=tests/distributed",
-    "--ignore=tests/home/test_browser.py",
-    "--ignore=tests/home/test_docs.py",
+    "--ignore=tests/browser/test_connection_form.py",
+    "--ignore=tests/docs/test_docs.py",
 ]
 
 

@@ -124,7 +124,7 @@ class Chain:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries last milliseconds; how long they are meant to be is tested on its own."""
-    from airflow_provider_iinked.client import patience
+    from airflow_provider_iinked.api import retries as patience
 
     class Quick:
         @staticmethod

@@ -1,1 +1,1 @@
-"""Proof: the custody record beside each copy, the receipt of each deletion, and what must agree before one."""
+"""Records of what was copied, deleted and erased, and verifying them later. Knows storage and models; no API."""

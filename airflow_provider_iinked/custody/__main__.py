@@ -10,12 +10,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from airflow_provider_iinked.arguments import check_count, check_id
-from airflow_provider_iinked.custody.tombstone import copies_of, erase_copy
+from airflow_provider_iinked.arguments import check_id, require_int
+from airflow_provider_iinked.custody.tombstone import erase_copy
 from airflow_provider_iinked.custody.verify import RECHECKS, Verification, verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError
-from airflow_provider_iinked.storage.destination import check_destination, join
-from airflow_provider_iinked.storage.store import Store
+from airflow_provider_iinked.storage import open_store
+from airflow_provider_iinked.storage.layout import copies_of
+from airflow_provider_iinked.storage.url import check_destination, join
 
 _COLUMNS = ("package", "recording", "copy", "source", "what")
 
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(given: argparse.Namespace) -> int:
     packages = [check_id(package, "--package") for package in given.package] if given.package else None
-    parallel = check_count(given.max_parallel, "--max-parallel", least=1)
+    parallel = require_int(given.max_parallel, "--max-parallel", minimum=1)
     found = verify_copies(given.destination, package_ids=packages, recheck=given.recheck, max_parallel=parallel)
     if given.json:
         findings = [finding.as_dict() for finding in found.findings]
@@ -83,7 +84,7 @@ def _verify(given: argparse.Namespace) -> int:
 def _erase(given: argparse.Namespace) -> int:
     if not given.yes:
         folder = join(check_destination(given.destination), check_id(given.package, "package"))
-        copies = copies_of(Store(folder).list_names(folder), check_id(given.video, "video"))
+        copies = copies_of(open_store(folder).list_names(folder), check_id(given.video, "video"), quarantined=True)
         print(f"Would erase from {folder}: {', '.join(copies) or 'nothing'}. Nothing was erased; add --yes to do it.")
         return 2
     tombstone = erase_copy(given.destination, given.package, given.video, reason=given.reason, erased_by=_user())

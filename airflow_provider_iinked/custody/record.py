@@ -12,14 +12,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from airflow_provider_iinked.models import StoredVideo, Video, parse_time
+from airflow_provider_iinked.storage.layout import Kind, Layout, name_of, parse
 
 FORMAT: Final = 1
-RECORD_SUFFIX: Final = ".custody.json"
-RECEIPT_SUFFIX: Final = ".deletion.json"
+
+FIXED_VIDEO_FIELDS: Final = ("size", "timeCreated", "duration", "meetingId")
+"""Fields of a video, in the API's spelling, that must be the same when it is copied and when it is deleted."""
 
 
 @dataclass(frozen=True)
-class TaskStamp:
+class TaskIdentity:
     """
     Which task did something; all None outside a Dag run.
 
@@ -38,7 +40,7 @@ class TaskStamp:
 
 
 @dataclass(frozen=True)
-class ProvedCopy:
+class VerifiedCopy:
     """
     What publication found out about a copy.
 
@@ -63,9 +65,9 @@ def build_record(
     api_base: str,
     package_id: str,
     video: Video,
-    copy: ProvedCopy,
+    copy: VerifiedCopy,
     time: str,
-    stamp: TaskStamp,
+    stamp: TaskIdentity,
     provider_version: str,
     package_fields: Mapping[str, Any],
     media: Mapping[str, Any] | None = None,
@@ -118,47 +120,15 @@ def read_stored_video(record: object, custody_uri: str) -> StoredVideo | None:
     return StoredVideo(**texts, size=size, custody_uri=custody_uri)
 
 
-def folder_of(uri: str) -> str:
+def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
     """
-    Return the folder of an object.
-
-    :param uri: the object.
-    :return: its URL without the last part.
-    """
-    return uri.rpartition("/")[0]
-
-
-def record_uri(folder: str, meeting_video_id: str) -> str:
-    """
-    Name the custody record of a recording.
-
-    :param folder: the package's folder.
-    :param meeting_video_id: the recording.
-    :return: the record's URL.
-    """
-    return f"{folder}/{meeting_video_id}{RECORD_SUFFIX}"
-
-
-def receipt_uri(folder: str, meeting_video_id: str) -> str:
-    """
-    Name the deletion receipt of a recording.
-
-    :param folder: the package's folder.
-    :param meeting_video_id: the recording.
-    :return: the receipt's URL.
-    """
-    return f"{folder}/{meeting_video_id}{RECEIPT_SUFFIX}"
-
-
-def origin_problems(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
-    """
-    Say where a record speaks of something else than is asked for.
+    Compare a record with the requested recording.
 
     :param record: the stored record.
     :param api_base: the API in use.
     :param package_id: the package.
     :param meeting_video_id: the recording.
-    :return: the differences in words; empty when it is the right record.
+    :return: the differences, as text; empty when it is the right record.
     """
     if record.get("format") != FORMAT or isinstance(record.get("format"), bool):
         return [f"the record's format {record.get('format')!r} is not known (known: {FORMAT})"]
@@ -170,46 +140,52 @@ def origin_problems(record: Mapping[str, Any], *, api_base: str, package_id: str
     ]
 
 
-def place_problems(claim: StoredVideo) -> list[str]:
+def location_mismatches(claim: StoredVideo) -> list[str]:
     """
-    Say where copy and record do not lie as publication lays them.
+    Compare the places of a copy and its record with those that publication gives them.
 
     :param claim: what names them.
-    :return: the differences in words; empty when they lie beside each other under the recording's name.
+    :return: the differences, as text; empty when they lie beside each other under the recording's name.
     """
-    folder, _, name = claim.uri.rpartition("/")
+    layout = Layout.beside(claim.uri)
     problems = []
-    if name.partition(".")[0] != claim.meeting_video_id or "." not in name or name.endswith(".json"):
+    entry = parse(name_of(claim.uri))
+    is_copy = entry is not None and entry.kind is Kind.COPY and entry.is_current
+    if entry is None or not is_copy or entry.video_id != claim.meeting_video_id:
         problems.append("the copy's name is not that of the recording")
-    if folder.rpartition("/")[2] != claim.package_id:
+    if layout.package_id != claim.package_id:
         problems.append("the copy does not lie in its package's folder")
-    if claim.custody_uri != record_uri(folder, claim.meeting_video_id):
+    if claim.custody_uri != layout.record(claim.meeting_video_id):
         problems.append("the record does not lie beside the copy under the recording's name")
     return problems
 
 
-def claim_problems(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
+def expected_mismatches(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
     """
-    Say where the stored record differs from what an XCom claims.
+    Compare the stored record with an XCom. Of the record's ``uri`` only the last two parts count: copies that were
+    moved as a whole are judged by where they lie now.
 
     :param record: the stored record.
     :param claim: the XCom.
-    :return: the differences in words; empty when they are equal.
+    :return: the differences, as text; empty when they are equal.
     """
-    return [
-        f"the stored record and the XCom disagree on {name}"
-        for name in ("package_id", "meeting_video_id", "uri", "size", "sha256")
+    names = [
+        name
+        for name in ("package_id", "meeting_video_id", "size", "sha256")
         if record.get(name) != getattr(claim, name) or isinstance(record.get(name), bool)
     ]
+    if _package_and_name(record.get("uri")) != _package_and_name(claim.uri):
+        names.append("uri")
+    return [f"the stored record and the XCom disagree on {name}" for name in names]
 
 
-def listing_problems(record: Mapping[str, Any], video: Video) -> list[str]:
+def listing_mismatches(record: Mapping[str, Any], video: Video) -> list[str]:
     """
-    Say where a recording as listed now differs from what was copied.
+    Compare a recording as listed now with what was copied.
 
     :param record: the stored record.
     :param video: the recording as listed now.
-    :return: the differences in words; empty when it is the same recording.
+    :return: the differences, as text; empty when it is the same recording.
     """
     then = record.get("video")
     if not isinstance(then, Mapping):
@@ -217,20 +193,20 @@ def listing_problems(record: Mapping[str, Any], video: Video) -> list[str]:
     now = video.public_fields()
     return [
         f"the recording's {name} is now {_short(now.get(name))}, when copied it was {_short(then.get(name))}"
-        for name in ("size", "timeCreated", "duration", "meetingId")
+        for name in FIXED_VIDEO_FIELDS
         if not _same(then.get(name), now.get(name))
     ]
 
 
-def copy_problems(record: Mapping[str, Any], *, size: int, sha256: str | None, validator: object) -> list[str]:
+def copy_mismatches(record: Mapping[str, Any], *, size: int, sha256: str | None, validator: object) -> list[str]:
     """
-    Say where a copy as it lies there now differs from its record.
+    Compare a copy as it lies there now with its record.
 
     :param record: the stored record.
     :param size: the copy's bytes.
     :param sha256: digest of what was read; None where the store's validator is relied on instead.
     :param validator: the store's validator now.
-    :return: the differences in words; empty when the copy agrees.
+    :return: the differences, as text; empty when the copy agrees.
     """
     problems = []
     if size != record.get("size"):
@@ -241,6 +217,10 @@ def copy_problems(record: Mapping[str, Any], *, size: int, sha256: str | None, v
     elif not validator or validator != record.get("validator"):
         problems.append("the store's validator of the copy is not that of its record")
     return problems
+
+
+def _package_and_name(uri: object) -> list[str] | None:
+    return uri.split("/")[-2:] if isinstance(uri, str) else None
 
 
 def _same(then: object, now: object) -> bool:

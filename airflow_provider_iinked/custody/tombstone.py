@@ -15,28 +15,15 @@ import pendulum
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.arguments import check_id
-from airflow_provider_iinked.custody.record import TaskStamp, record_uri
-from airflow_provider_iinked.exceptions import InvalidArgumentError, ProofError, StorageError
-from airflow_provider_iinked.storage.aside import SET_ASIDE
-from airflow_provider_iinked.storage.destination import check_destination, join
-from airflow_provider_iinked.storage.store import Store
-from airflow_provider_iinked.transfer.container import SUFFIXES
+from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, VerificationError
+from airflow_provider_iinked.storage import open_store
+from airflow_provider_iinked.storage.layout import Layout, copies_of
+from airflow_provider_iinked.storage.url import check_destination, join
 
 TOMBSTONE_FORMAT: Final = 1
-TOMBSTONE_SUFFIX: Final = ".erased.json"
 REQUESTED: Final = "requested"
 ERASED: Final = "erased"
-
-
-def tombstone_uri(folder: str, meeting_video_id: str) -> str:
-    """
-    Name the tombstone of a recording.
-
-    :param folder: the package's folder.
-    :param meeting_video_id: the recording.
-    :return: the tombstone's URL.
-    """
-    return f"{folder}/{meeting_video_id}{TOMBSTONE_SUFFIX}"
 
 
 def tombstone_problems(tombstone: object, *, package_id: str, meeting_video_id: str) -> list[str]:
@@ -59,19 +46,6 @@ def tombstone_problems(tombstone: object, *, package_id: str, meeting_video_id: 
     return []
 
 
-def copies_of(names: list[str], meeting_video_id: str) -> list[str]:
-    """
-    Pick the objects that hold bytes of a recording, those set aside included.
-
-    :param names: all names in the package's folder.
-    :param meeting_video_id: the recording.
-    :return: the names; records, receipts, tombstones, temporary files and what others have put there are not among
-        them.
-    """
-    whole = {f"{meeting_video_id}{suffix}" for suffix in SUFFIXES}
-    return [name for name in names if name.partition(SET_ASIDE)[0] in whole]
-
-
 def erase_copy(
     destination: str,
     package_id: str,
@@ -79,7 +53,7 @@ def erase_copy(
     *,
     reason: str,
     erased_by: str | None = None,
-    stamp: TaskStamp | None = None,
+    stamp: TaskIdentity | None = None,
 ) -> dict[str, Any]:
     """
     Erase the stored copy of one recording, with all that was set aside of it, and leave a tombstone that says why.
@@ -95,20 +69,23 @@ def erase_copy(
     :param stamp: the running task, if there is one.
     :return: the tombstone.
     :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is touched.
-    :raises ProofError: when there is nothing of that recording; nothing is touched.
+    :raises VerificationError: when there is nothing of that recording; nothing is touched.
     :raises StorageError: when the storage fails; asking again finishes it.
     """
-    folder = join(check_destination(destination), check_id(package_id, "package_id"))
+    layout = Layout.of(check_destination(destination), check_id(package_id, "package_id"))
+    folder = layout.folder
     check_id(meeting_video_id, "meeting_video_id")
     if not isinstance(reason, str) or not reason.strip():
         raise InvalidArgumentError("reason must say why the copy is erased. Nothing was erased.")
-    store = Store(folder)
-    copies = copies_of(store.list_names(folder), meeting_video_id)
-    url = tombstone_uri(folder, meeting_video_id)
-    exists, record = store.read_json(record_uri(folder, meeting_video_id))
+    store = open_store(folder)
+    copies = copies_of(store.list_names(folder), meeting_video_id, quarantined=True)
+    url = layout.tombstone(meeting_video_id)
+    exists, record = store.read_json(layout.record(meeting_video_id))
     _, earlier = store.read_json(url)
     if not copies and not exists and not isinstance(earlier, dict):
-        raise ProofError(f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased.")
+        raise VerificationError(
+            f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased."
+        )
     known = record if isinstance(record, dict) else {}
     tombstone = {
         "format": TOMBSTONE_FORMAT,
@@ -121,16 +98,16 @@ def erase_copy(
         "removed": _removed_before(earlier) + copies,
         "requested_at": _now(),
         "erased_at": None,
-        **asdict(stamp or TaskStamp()),
+        **asdict(stamp or TaskIdentity()),
         "provider_version": __version__,
     }
-    store.write_json(url, tombstone, overwrite=True, durable=True)
+    store.replace_json(url, tombstone, durable=True)
     for name in copies:
         store.remove(join(folder, name))
-    if left := copies_of(store.list_names(folder), meeting_video_id):
+    if left := copies_of(store.list_names(folder), meeting_video_id, quarantined=True):
         raise StorageError(f"{', '.join(left)} is still there after its removal from {folder}. Ask again.")
     tombstone |= {"status": ERASED, "erased_at": _now()}
-    store.write_json(url, tombstone, overwrite=True, durable=True)
+    store.replace_json(url, tombstone, durable=True)
     return tombstone
 
 

@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from airflow_provider_iinked.custody.record import (
-    RECEIPT_SUFFIX,
-    RECORD_SUFFIX,
-    copy_problems,
-    origin_problems,
+    copy_mismatches,
+    origin_mismatches,
     read_stored_video,
-    receipt_uri,
-    record_uri,
 )
-from airflow_provider_iinked.custody.tombstone import (
-    TOMBSTONE_SUFFIX,
-    copies_of,
-    tombstone_problems,
-    tombstone_uri,
-)
+from airflow_provider_iinked.custody.tombstone import tombstone_problems
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
-from airflow_provider_iinked.storage.aside import SET_ASIDE
-from airflow_provider_iinked.storage.destination import check_destination, join
-from airflow_provider_iinked.storage.store import Store, validator_of
-from airflow_provider_iinked.transfer.container import SUFFIXES
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.layout import Kind, Layout, copies_of, ids_of, is_package_folder, name_of
+from airflow_provider_iinked.storage.url import check_destination, join
 
 log = logging.getLogger(__name__)
 
 RECHECKS: Final = ("sha256", "metadata")
-_TRACES: Final = frozenset({RECORD_SUFFIX, RECEIPT_SUFFIX, TOMBSTONE_SUFFIX, *SUFFIXES})
-_ID = re.compile(r"[A-Za-z0-9_-]+")
+_TRACES: Final = (Kind.RECORD, Kind.RECEIPT, Kind.TOMBSTONE, Kind.COPY)
 
 
 class Status(StrEnum):
@@ -136,8 +124,8 @@ def verify_copies(
     if recheck not in RECHECKS:
         raise InvalidArgumentError(f"recheck must be one of {', '.join(RECHECKS)}, not {recheck!r}.")
     url = check_destination(destination)
-    store = Store(url)
-    packages = sorted(name for name in store.list_names(url) if _ID.fullmatch(name))
+    store = open_store(url)
+    packages = sorted(name for name in store.list_names(url) if is_package_folder(name))
     if package_ids is not None:
         packages = list(dict.fromkeys(package_ids))
     findings: list[Finding] = []
@@ -166,26 +154,20 @@ class _Folder:
 
     def __init__(self, store: Store, url: str, package_id: str, recheck: str) -> None:
         self._store = store
-        self._url = url
+        self._layout = Layout(url)
         self._package_id = package_id
         self._recheck = recheck
         self._names = store.list_names(url)
 
     def ids(self) -> list[str]:
         """Every recording that left a trace: a record, a receipt, a tombstone or a copy. Other files are not ours."""
-        return sorted(set(self._traces()))
-
-    def _traces(self) -> Iterator[str]:
-        for name in self._names:
-            video_id, _, rest = name.partition(".")
-            if _ID.fullmatch(video_id) and f".{rest}" in _TRACES:
-                yield video_id
+        return sorted({video_id for kind in _TRACES for video_id in ids_of(self._names, kind)})
 
     def look(self, video_id: str) -> Finding:
         """Look at one recording; a store that fails is a finding, so that the others are looked at."""
         source = "kept"
         try:
-            receipt = self._json(receipt_uri(self._url, video_id)) if self._has(video_id, RECEIPT_SUFFIX) else None
+            receipt = self._json(self._layout.receipt(video_id)) if self._has(self._layout.receipt(video_id)) else None
             source = _source(receipt)
             status, problems = self._judge(video_id, receipt)
         except StorageError as error:
@@ -193,10 +175,10 @@ class _Folder:
         return Finding(self._package_id, video_id, status, source, tuple(problems))
 
     def _judge(self, video_id: str, receipt: object) -> tuple[Status, list[str]]:
-        copies = [name for name in copies_of(self._names, video_id) if SET_ASIDE not in name]
-        if self._has(video_id, TOMBSTONE_SUFFIX):
+        copies = copies_of(self._names, video_id)
+        if self._has(self._layout.tombstone(video_id)):
             return self._judge_erased(video_id, copies)
-        if self._has(video_id, RECORD_SUFFIX):
+        if self._has(self._layout.record(video_id)):
             return self._judge_recorded(video_id)
         if isinstance(receipt, dict) and receipt.get("proof") is None and not copies:
             return Status.NO_COPY, []
@@ -205,7 +187,7 @@ class _Folder:
         return Status.UNRECORDED, [f"{', '.join(copies)} has no custody record"]
 
     def _judge_erased(self, video_id: str, copies: list[str]) -> tuple[Status, list[str]]:
-        tombstone = self._json(tombstone_uri(self._url, video_id))
+        tombstone = self._json(self._layout.tombstone(video_id))
         problems = tombstone_problems(tombstone, package_id=self._package_id, meeting_video_id=video_id)
         if copies:
             problems.append(f"there is a tombstone, but {', '.join(copies)} is still there")
@@ -214,40 +196,40 @@ class _Folder:
         return Status.ERASED, [str(tombstone.get("reason"))]
 
     def _judge_recorded(self, video_id: str) -> tuple[Status, list[str]]:
-        url = record_uri(self._url, video_id)
+        url = self._layout.record(video_id)
         record = self._json(url)
         claim = read_stored_video(record, url)
         if claim is None or not isinstance(record, dict):
             return Status.CHANGED, ["the custody record cannot be read"]
         base = record.get("api_base")
-        problems = origin_problems(
+        problems = origin_mismatches(
             record,
             api_base=base if isinstance(base, str) and base else "(some API)",
             package_id=self._package_id,
             meeting_video_id=video_id,
         )
-        name = claim.uri.rpartition("/")[2]
+        name = name_of(claim.uri)
         if name not in copies_of([name], video_id):
             problems.append(f"the record names {name[:100]!r} as the copy of {video_id}")
         if problems:
             return Status.CHANGED, problems
-        return self._compare(join(self._url, name), record)
+        return self._compare(join(self._layout.folder, name), record)
 
     def _compare(self, uri: str, record: dict[str, Any]) -> tuple[Status, list[str]]:
         if self._recheck == "metadata" and record.get("validator"):
             info = self._store.info(uri)
             if info is None:
                 return Status.MISSING, ["the copy is gone"]
-            problems = copy_problems(record, size=info.get("size") or 0, sha256=None, validator=validator_of(info))
+            problems = copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
         else:
             read = self._store.sha256(uri)
             if read is None:
                 return Status.MISSING, ["the copy is gone"]
-            problems = copy_problems(record, size=read[1], sha256=read[0], validator=None)
+            problems = copy_mismatches(record, size=read[1], sha256=read[0], validator=None)
         return (Status.CHANGED if problems else Status.OK), problems
 
-    def _has(self, video_id: str, suffix: str) -> bool:
-        return f"{video_id}{suffix}" in self._names
+    def _has(self, url: str) -> bool:
+        return name_of(url) in self._names
 
     def _json(self, url: str) -> Any:
         return self._store.read_json(url)[1]

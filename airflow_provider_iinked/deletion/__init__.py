@@ -1,1 +1,5 @@
-"""Deleting exactly what was meant: the order, the plan, the proof right before each request, the receipt."""
+"""
+Deleting exactly what was requested and verified.
+
+Knows custody, storage and the API calls it needs; no hook, no download.
+"""

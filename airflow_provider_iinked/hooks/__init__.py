@@ -1,1 +1,5 @@
-"""Hooks of the provider."""
+"""
+The hook: credentials of an Airflow connection, one method for each API call.
+
+Knows api, models, and download for one call.
+"""

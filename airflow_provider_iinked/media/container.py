@@ -120,6 +120,20 @@ def suffix_for(content_type: str) -> str | None:
     return container.suffix if container else None
 
 
+def looks_like_page(start: bytes, content_type: str) -> bool:
+    """
+    Recognize a web page or an error document where a recording should be.
+
+    :param start: the first bytes.
+    :param content_type: the Content-Type header.
+    :return: True for HTML, XML and JSON.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.startswith("text/") or kind in ("application/json", "application/xml", "application/xhtml+xml"):
+        return True
+    return start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{") and container_suffix(start) is None
+
+
 def _brand_suffix(brand: bytes) -> str:
     if brand[:3] in (b"3gp", b"3gg", b"3gs", b"3gr", b"3ge"):
         return ".3gp"

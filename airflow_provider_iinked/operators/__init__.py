@@ -1,1 +1,1 @@
-"""Operators of the provider."""
+"""Operators, thin: arguments in, XCom out. Knows everything below; neither sensors nor triggers."""

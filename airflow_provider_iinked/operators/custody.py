@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_iinked.arguments import check_choice, check_count, check_flag, check_given, check_id
+from airflow_provider_iinked.arguments import check_choice, check_id, require_bool, require_int, require_not_none
 from airflow_provider_iinked.links import StoredCopiesLink, push_links
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class IinkedVerifyCopiesOperator(BaseOperator):
         allow_empty: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_given(destination, "destination")
+        require_not_none(destination, "destination")
         check_choice(recheck, "recheck", RECHECKS)
-        check_count(max_parallel, "max_parallel", least=1)
-        check_flag(allow_empty, "allow_empty")
+        require_int(max_parallel, "max_parallel", minimum=1)
+        require_bool(allow_empty, "allow_empty")
         super().__init__(**kwargs)
         self.destination = destination
         self.package_ids = package_ids
@@ -69,17 +69,17 @@ class IinkedVerifyCopiesOperator(BaseOperator):
         :param context: Airflow's context.
         :return: what was found, in counts, and each difference.
         :raises InvalidArgumentError: for an argument that is empty-handed or malformed.
-        :raises ProofError: when any copy is not what its record says; the XCom is pushed before.
+        :raises VerificationError: when any copy is not what its record says; the XCom is pushed before.
         :raises StorageError: when the destination cannot be listed.
         """
         from airflow_provider_iinked.custody.verify import verify_copies
-        from airflow_provider_iinked.exceptions import ProofError
+        from airflow_provider_iinked.exceptions import VerificationError
 
         found = verify_copies(
             self.destination,
             package_ids=self._packages(),
             recheck=check_choice(self.recheck, "recheck", RECHECKS),
-            max_parallel=check_count(self.max_parallel, "max_parallel", least=1),
+            max_parallel=require_int(self.max_parallel, "max_parallel", minimum=1),
         )
         push_links(context, self, None, found.destination)
         result = {
@@ -87,19 +87,19 @@ class IinkedVerifyCopiesOperator(BaseOperator):
             "counts": found.counts,
             "differences": [finding.as_dict() for finding in found.differences],
         }
-        lost = not found.findings and not check_flag(self.allow_empty, "allow_empty") and self._packages() != []
+        lost = not found.findings and not require_bool(self.allow_empty, "allow_empty") and self._packages() != []
         if not found.differences and not lost:
             self.log.info("%s: %d recordings verified: %s", found.destination, len(found.findings), found.counts)
             return result
         if ti := context.get("ti"):
             ti.xcom_push(key="return_value", value=result)
         if lost:
-            raise ProofError(
+            raise VerificationError(
                 f"There is nothing below {found.destination}: no record, no copy. Check the destination; where nothing "
                 "was ever copied yet, set allow_empty=True."
             )
         named = ", ".join(f"{f.package_id}/{f.meeting_video_id} ({f.status})" for f in found.differences[:20])
-        raise ProofError(
+        raise VerificationError(
             f"{len(found.differences)} of {len(found.findings)} recordings below {found.destination} are not what their"
             f" custody records say: {named}{', ...' if len(found.differences) > 20 else ''}. Nothing was changed. The "
             "log and the XCom name what differs."

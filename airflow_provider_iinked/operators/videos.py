@@ -14,20 +14,24 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_iinked.arguments import (
     ALL,
-    NOT_GIVEN,
+    NOTSET,
     check_conn_id,
-    check_count,
-    check_flag,
-    check_given,
     check_id,
     check_video_ids,
+    require_bool,
+    require_int,
+    require_not_none,
 )
-from airflow_provider_iinked.deletion.ways import check_ways
+from airflow_provider_iinked.deletion.target import check_exactly_one_target
 from airflow_provider_iinked.links import IinkedSignLink, StoredCopiesLink, push_links
-from airflow_provider_iinked.mapping import label_map_index
+from airflow_provider_iinked.map_index import label_map_index
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_iinked.deletion.request import DeletionRequest
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+    from airflow_provider_iinked.lineage import DeletedPackage
 
 DEFAULT_CONN_ID = "iinked_sign_default"
 
@@ -77,13 +81,13 @@ class IinkedDownloadVideosOperator(BaseOperator):
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        check_given(package_id, "package_id")
-        check_given(destination, "destination")
-        check_given(meeting_video_ids, "meeting_video_ids")
-        check_count(max_parallel, "max_parallel", least=1)
-        check_flag(check_size, "check_size")
-        check_flag(allow_partial, "allow_partial")
-        check_flag(check_media, "check_media")
+        require_not_none(package_id, "package_id")
+        require_not_none(destination, "destination")
+        require_not_none(meeting_video_ids, "meeting_video_ids")
+        require_int(max_parallel, "max_parallel", minimum=1)
+        require_bool(check_size, "check_size")
+        require_bool(allow_partial, "allow_partial")
+        require_bool(check_media, "check_media")
         super().__init__(**kwargs)
         self.package_id = package_id
         self.destination = destination
@@ -105,28 +109,28 @@ class IinkedDownloadVideosOperator(BaseOperator):
         :raises InvalidArgumentError: for an argument that is empty-handed or malformed, before any request.
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
-        from airflow_provider_iinked.archive.order import ArchiveOrder, check_package_fields
-        from airflow_provider_iinked.archive.run import archive_videos
-        from airflow_provider_iinked.custody.stamp import task_stamp
+        from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.download.request import DownloadRequest, check_package_fields
+        from airflow_provider_iinked.download.workflow import download_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
         from airflow_provider_iinked.lineage import report_copies
-        from airflow_provider_iinked.storage.destination import check_destination, join
+        from airflow_provider_iinked.storage.url import check_destination, join
 
-        order = ArchiveOrder(
+        order = DownloadRequest(
             package_id=check_id(self.package_id, "package_id"),
             destination=check_destination(self.destination),
             meeting_video_ids=check_video_ids(self.meeting_video_ids),
-            max_parallel=check_count(self.max_parallel, "max_parallel", least=1),
-            check_size=check_flag(self.check_size, "check_size"),
-            allow_partial=check_flag(self.allow_partial, "allow_partial"),
+            max_parallel=require_int(self.max_parallel, "max_parallel", minimum=1),
+            check_size=require_bool(self.check_size, "check_size"),
+            allow_partial=require_bool(self.allow_partial, "allow_partial"),
             package_fields=check_package_fields(self.package_fields),
-            stamp=task_stamp(context),
-            check_media=check_flag(self.check_media, "check_media"),
+            stamp=task_identity(context),
+            check_media=require_bool(self.check_media, "check_media"),
         )
         label_map_index(context, order.package_id)
         hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         try:
-            copies = [copy.as_xcom() for copy in archive_videos(hook, order)]
+            copies = [copy.as_xcom() for copy in download_videos(hook, order)]
         finally:
             push_links(context, self, hook, join(order.destination, order.package_id))
             hook.close()
@@ -151,27 +155,30 @@ class IinkedDeleteVideosOperator(BaseOperator):
     """
     Delete recordings from the platform, for good, and nothing that was not meant.
 
-    Say what in exactly one way: ``verified_copies`` (the guarded path: each copy is proved again a moment before its
-    source is deleted), ``package_id`` with ``meeting_video_ids``, or ``package_id`` with ``delete_all=True`` (one by
+    Say what in exactly one way: ``verified_copies`` (the guarded path: each copy is verified again right before its
+    original is deleted), ``package_id`` with ``meeting_video_ids``, or ``package_id`` with ``delete_all=True`` (one by
     one, what the list shows). Deletion is idempotent; running the task again is safe.
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/videos/delete
 
-    :param package_id: the package; may be left out with ``verified_copies``. (templated)
-    :param meeting_video_ids: one id or several; with ``verified_copies`` they narrow it. An empty list deletes nothing.
-        (templated)
-    :param verified_copies: the download's XCom: pass ``download.output``. (templated)
+    :param package_id: the package, or a list of packages; may be left out with ``verified_copies``. (templated)
+    :param meeting_video_ids: one id or several of one package; with ``verified_copies`` they narrow it. An empty list
+        deletes nothing. (templated)
+    :param verified_copies: the download's XCom, of one package or several: pass ``download.output``. (templated)
     :param delete_all: True to delete all that the list shows. Never a template.
     :param states: states that may be deleted; a recording that is live in another one refuses the whole call. Not with
         ``verified_copies``.
-    :param recheck: how copies are proved again: ``sha256`` reads them, ``metadata`` relies on size and the store's
+    :param recheck: how copies are verified again: ``sha256`` reads them, ``metadata`` relies on size and the store's
         validator.
+    :param min_copies: in how many failure domains (buckets, containers, hosts) verified copies of a recording must lie.
+        Never a template.
+    :param max_parallel: how many recordings are verified at a time; requests go out one by one.
     :param preview: True to read, check, log and return what would be deleted, and send nothing. Never a template.
     :param receipt_destination: URL below which receipts of deletions without copies are written; with copies they lie
         beside them. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: the API's response, ``packageId`` and ``videos``, without URLs; ``notListed`` and ``preview`` where they
-        apply.
+        apply. A list of these, one a package, where ``package_id`` is a list or the copies span several.
     """
 
     template_fields: Sequence[str] = (
@@ -187,27 +194,31 @@ class IinkedDeleteVideosOperator(BaseOperator):
     def __init__(
         self,
         *,
-        package_id: str = NOT_GIVEN,
+        package_id: str | Sequence[str] = NOTSET,
         meeting_video_ids: str | Sequence[str] = ALL,
-        verified_copies: Sequence[Any] = NOT_GIVEN,
+        verified_copies: Sequence[Any] = NOTSET,
         delete_all: bool = False,
         states: Sequence[str] = ("archived",),
         recheck: str = "sha256",
         preview: bool = False,
         receipt_destination: str | None = None,
+        min_copies: int = 1,
+        max_parallel: int = 8,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        check_given(package_id, "package_id")
-        check_given(meeting_video_ids, "meeting_video_ids")
-        check_given(verified_copies, "verified_copies")
-        check_flag(preview, "preview")
-        check_ways(
-            package_given=package_id is not NOT_GIVEN,
+        require_not_none(package_id, "package_id")
+        require_not_none(meeting_video_ids, "meeting_video_ids")
+        require_not_none(verified_copies, "verified_copies")
+        require_bool(preview, "preview")
+        require_int(min_copies, "min_copies", minimum=1)
+        require_int(max_parallel, "max_parallel", minimum=1)
+        check_exactly_one_target(
+            package_given=package_id is not NOTSET,
             # Identity, since a template field must not be read here; execute compares the value.
             ids_given=meeting_video_ids is not ALL,
-            copies_given=verified_copies is not NOT_GIVEN,
-            delete_all=check_flag(delete_all, "delete_all"),
+            copies_given=verified_copies is not NOTSET,
+            delete_all=require_bool(delete_all, "delete_all"),
         )
         super().__init__(**kwargs)
         self.package_id = package_id
@@ -219,28 +230,29 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.preview = preview
         self.receipt_destination = receipt_destination
         self.receipts_wanted = receipt_destination is not None
+        self.min_copies = min_copies
+        self.max_parallel = max_parallel
         self.iinked_sign_conn_id = iinked_sign_conn_id
-        self._deleted: tuple[str, str, list[str], list[dict[str, Any]]] | None = None
+        self._hook: IinkedSignHook | None = None
+        self._deleted: tuple[str, list[DeletedPackage]] | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """
         Delete what was meant.
 
         :param context: Airflow's context.
-        :return: the API's response, several calls merged, without URLs.
-        :raises InvalidArgumentError: for an argument that is empty-handed, malformed or contradictory, before any
-            request.
-        :raises StateRefusedError: when a recording is in a state that may not be deleted; nothing is sent.
-        :raises StrangerError: when an answer names a recording that was not asked for; everything stops.
+        :return: the API's response, several calls merged, without URLs; a list of these for several packages.
+        :raises InvalidArgumentError: for an argument that is empty, malformed or contradictory, before any request.
+        :raises StateNotAllowedError: when a recording is in a state that may not be deleted; nothing is sent.
+        :raises UnrequestedDeletionError: when an answer names a recording that was not requested; everything stops.
         :raises IinkedSignError: after all others are deleted, when one could not be.
         """
-        from airflow_provider_iinked.custody.stamp import task_stamp
-        from airflow_provider_iinked.deletion.order import read_order
-        from airflow_provider_iinked.deletion.run import delete_videos
+        from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.deletion.request import parse_deletion_request
+        from airflow_provider_iinked.deletion.workflow import delete_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
-        from airflow_provider_iinked.lineage import announce
 
-        order = read_order(
+        request = parse_deletion_request(
             package_id=self.package_id,
             meeting_video_ids=self.meeting_video_ids,
             verified_copies=self.verified_copies,
@@ -250,28 +262,47 @@ class IinkedDeleteVideosOperator(BaseOperator):
             preview=self.preview,
             receipt_destination=self.receipt_destination,
             receipts_wanted=self.receipts_wanted,
+            min_copies=self.min_copies,
+            max_parallel=self.max_parallel,
             conn_id=check_conn_id(self.iinked_sign_conn_id),
-            stamp=task_stamp(context),
+            task=task_identity(context),
         )
-        label_map_index(context, order.package_id)
-        hook = IinkedSignHook(self.iinked_sign_conn_id)
+        label_map_index(context, request.ids.label if request.packages else None)
+        self._hook = hook = IinkedSignHook(self.iinked_sign_conn_id)
         try:
-            answer = delete_videos(hook, order)
+            response = delete_videos(hook, request)
         finally:
-            push_links(context, self, hook, order.folder)
+            push_links(context, self, hook, request.folder)
             hook.close()
-        gone = [video["meetingVideoId"] for video in answer["videos"]]
-        if gone and not order.preview:
-            copies = [copy.as_xcom() for copy in (order.copies or {}).values()]
-            self._deleted = (hook.api_base, answer["packageId"], gone, copies)
+        if not request.preview:
+            self._announce(context, hook, request, response if isinstance(response, list) else [response])
+        return response
+
+    def _announce(self, context: Context, hook: IinkedSignHook, request: DeletionRequest, responses: Any) -> None:
+        """Keep what OpenLineage is told, and tell the outlets what is deleted."""
+        from airflow_provider_iinked.lineage import announce
+
+        packages: list[DeletedPackage] = []
+        for target, response in zip(request.packages, responses, strict=False):
+            gone = [video["meetingVideoId"] for video in response["videos"]]
+            copies = [copy.as_xcom() for places in (target.copies or {}).values() for copy in places]
+            if not gone:
+                continue
+            packages.append((target.package_id, gone, copies))
             if copies:
-                facts = {"package_id": answer["packageId"], "event": "deleted", "meeting_video_ids": ",".join(gone)}
-                announce(context, self, str(order.folder).rpartition("/")[0], {**facts, "videos": len(gone)})
-        return answer
+                facts = {"package_id": target.package_id, "event": "deleted", "meeting_video_ids": ",".join(gone)}
+                folder = copies[0]["uri"].rpartition("/")[0]
+                announce(context, self, folder.rpartition("/")[0], {**facts, "videos": len(gone)})
+        self._deleted = (hook.api_base, packages) if packages else None
+
+    def on_kill(self) -> None:
+        """Send nothing more: at most the request on its way is completed, and its receipt written."""
+        if self._hook is not None:
+            self._hook.stop()
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
         """
-        Describe the deletion to OpenLineage: each recording dropped, resting on the copies that were proved.
+        Describe the deletion to OpenLineage: each recording dropped, and the copies that were verified before.
 
         :param ti: the task instance; not needed.
         :return: the lineage; None when nothing was deleted, as in a preview.

@@ -1,1 +1,1 @@
-"""Sensors of the provider."""
+"""The sensor, thin. Knows waiting, its trigger and the hook; no operator, nothing of download and deletion."""

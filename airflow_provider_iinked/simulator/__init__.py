@@ -1,6 +1,6 @@
 """The documented iinked Sign service on localhost, for tests, demos and fault tests; see docs/testing.md.
 
-Independent of the rest of the package on purpose: it shares no code with the client it tests.
+Knows nothing of the rest of the package: it shares no code with the client that it tests.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_iinked.simulator.clock import Clock
 
-Access = Literal["ok", "expired", "bad"]
+TriggerClient = Literal["ok", "expired", "bad"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -263,7 +263,7 @@ class Store:
         body = struct.pack(">dQ", expires, next(self._serial))
         return base64.urlsafe_b64encode(body + self._signature(video, body)).decode().rstrip("=")
 
-    def check(self, video: SimVideo, token: str) -> Access:
+    def check(self, video: SimVideo, token: str) -> TriggerClient:
         """Whether an access token opens a recording now.
 
         :param video: the recording.

@@ -1,4 +1,4 @@
-"""The worker's own disk: names by hard link, never over an existing one; locks tell living writers from litter."""
+"""The worker's own disk: names by hard link, never over a taken one; locks tell a living writer from a dead one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,110 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
+from typing import ClassVar
+
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.storage.base import ObjectInfo, Upload
+from airflow_provider_iinked.storage.errors import translate_errors
+from airflow_provider_iinked.storage.fsspec_store import FsspecStore
+from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def give_name(source: str, target: str) -> None:
+class LocalStore(FsspecStore):
+    """A disk of this worker, or one that is mounted there."""
+
+    on_worker_disk: ClassVar[bool] = True
+
+    def __init__(self, url: str, token: str = NO_RUN) -> None:
+        super().__init__(url, token)
+        self._synced_dirs: set[str] = set()
+
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+        """Write a small file if its name is free."""
+        return self._write(url, data, overwrite=False, durable=durable)
+
+    def replace_bytes(self, url: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a small file, whether its name is taken or not."""
+        self._write(url, data, overwrite=True, durable=durable)
+
+    def _write(self, url: str, data: bytes, *, overwrite: bool, durable: bool) -> bool:
+        with translate_errors("write", url):
+            path = self.path(url)
+            written = write_atomic(path, data, temporary(path, self.token), overwrite=overwrite, durable=durable)
+            if durable:
+                self._sync_folder(os.path.dirname(path))
+            return written
+
+    def rename_no_replace(self, source: str, target: str) -> None:
+        """Rename in one step: whatever lies there by now, its bytes have a name all along."""
+        with translate_errors("move", source):
+            if os.path.lexists(self.path(target)):
+                raise FileExistsError(target)
+            os.rename(self.path(source), self.path(target))
+
+    def fsync(self, *urls: str) -> None:
+        """Sync files, and the names of the folders that they lie in."""
+        with translate_errors("sync", urls[0]):
+            paths = [self.path(url) for url in urls]
+            sync(paths)
+            for folder in {os.path.dirname(path) for path in paths}:
+                self._sync_folder(folder)
+
+    def _sync_folder(self, folder: str) -> None:
+        """Sync the names in a folder, and those above it; there once a task is enough, since they are made once."""
+        sync([folder])
+        if folder not in self._synced_dirs:
+            sync_folders_above(folder)
+            self._synced_dirs.add(folder)
+
+    def remove_temporary(self, url: str) -> None:
+        """Remove a temporary file unless a living process writes it."""
+        remove_if_abandoned(self.path(url))
+
+    def _start_upload(self, url: str, size: int) -> Upload:
+        return LocalUpload(self, url, size)
+
+
+class LocalUpload(Upload):
+    """
+    A temporary file beside the final name, which it gets by hard link.
+
+    :param store: where to.
+    :param url: the final name.
+    :param size: its bytes, as expected.
+    """
+
+    def __init__(self, store: LocalStore, url: str, size: int) -> None:
+        super().__init__(url, size)
+        self._store = store
+        self._path = store.path(url)
+        self._temporary = temporary(without_suffix(self._path), store.token)
+        self._handle: int | None = open_locked(self._temporary)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        if self._handle is None:
+            raise StorageError(f"The upload of {self.url} has ended.")
+        write_all(self._handle, data)
+
+    def publish(self) -> ObjectInfo | None:
+        """Link the file to its final name."""
+        link_no_replace(self._temporary, self._path)
+        self.discard()
+        return self._store.info(self.url)
+
+    def discard(self) -> None:
+        """Remove the temporary file."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._temporary)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def link_no_replace(source: str, target: str) -> None:
     """
     Give a file its final name in one step, and only if that name is free.
 
@@ -69,7 +168,7 @@ def remove_if_abandoned(path: str) -> bool:
     return True
 
 
-def write_whole(path: str, data: bytes, temporary: str, *, overwrite: bool, durable: bool) -> bool:
+def write_atomic(path: str, data: bytes, temporary: str, *, overwrite: bool, durable: bool) -> bool:
     """
     Write a small file so that it is there whole or not at all.
 
@@ -89,7 +188,7 @@ def write_whole(path: str, data: bytes, temporary: str, *, overwrite: bool, dura
             os.replace(temporary, path)
         else:
             try:
-                give_name(temporary, path)
+                link_no_replace(temporary, path)
             except FileExistsError:
                 return False
         return True

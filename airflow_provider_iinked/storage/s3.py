@@ -8,24 +8,70 @@ from __future__ import annotations
 
 import logging
 import mimetypes
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
+from urllib.parse import quote, urlsplit
+
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.destination import join
-from airflow_provider_iinked.storage.litter import TEMPORARY
-from airflow_provider_iinked.storage.upload import Upload
-
-if TYPE_CHECKING:
-    from airflow_provider_iinked.storage.store import Store
+from airflow_provider_iinked.storage.base import ObjectInfo, Upload, json_bytes
+from airflow_provider_iinked.storage.fsspec_store import FsspecStore
+from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
+from airflow_provider_iinked.storage.url import join
 
 log = logging.getLogger(__name__)
 
 _PART: Final = 8 << 20
-_MOST_PARTS: Final = 9_000
+_MAX_PARTS: Final = 9_000
 _IF_FREE: Final = {"IfNoneMatch": "*"}
 _NO_CONDITIONS: Final = frozenset({"NotImplemented", "501"})
 _GONE: Final = frozenset({"NoSuchUpload", "404"})
+
+
+class S3Store(FsspecStore):
+    """S3 and what speaks like it, through s3fs."""
+
+    extra: ClassVar[str | None] = "s3"
+
+    def call(self, method: str, target: Mapping[str, str], **arguments: Any) -> Any:
+        """
+        Call a method of the SDK's client.
+
+        :param method: its name.
+        :param target: ``Bucket``, and ``Key`` where it takes one.
+        :return: the answer.
+        """
+        return self.fs.call_s3(method, self.fs.s3_additional_kwargs, **target, **arguments)
+
+    def target(self, url: str) -> dict[str, str]:
+        """
+        Name an object as the SDK does.
+
+        :param url: the object.
+        :return: ``Bucket`` and ``Key``.
+        """
+        path = self.path(url) + ("/" if url.endswith("/") else "")
+        bucket, _, key = path.partition("/")
+        return {"Bucket": bucket, "Key": key}
+
+    def remove_temporary(self, url: str) -> None:
+        """Abort the upload that a marker stands for, then remove the marker."""
+        abort_marked(self, url)
+
+    def _start_upload(self, url: str, size: int) -> Upload:
+        return S3Upload(self, url, size)
+
+    @classmethod
+    def console_url(cls, folder: str) -> str | None:
+        """Name the bucket's page in Amazon's console; another provider's store has none there."""
+        if _has_own_endpoint(folder):
+            return None
+        parts = urlsplit(folder)
+        path = quote(parts.path.strip("/"))
+        bucket = quote(parts.netloc.rpartition("@")[2])
+        return f"https://console.aws.amazon.com/s3/buckets/{bucket}{f'?prefix={path}/' if path else ''}"
 
 
 class S3Upload(Upload):
@@ -34,12 +80,17 @@ class S3Upload(Upload):
 
     A marker object beside the final name lies there from before the upload begins until it has ended, and holds its id
     as soon as it has one, so that the next run can abort it after a kill.
+
+    :param store: where to.
+    :param url: the final name.
+    :param size: its bytes, as expected.
     """
 
-    def __init__(self, store: Store, url: str, size: int) -> None:
-        super().__init__(store, url, size)
-        self._target = _target(store, url)
-        self._part_size = max(_PART, -(-size // _MOST_PARTS))
+    def __init__(self, store: S3Store, url: str, size: int) -> None:
+        super().__init__(url, size)
+        self.store = store
+        self._target = store.target(url)
+        self._part_size = max(_PART, -(-size // _MAX_PARTS))
         self._buffer = bytearray()
         self._parts: list[dict[str, Any]] = []
         self._marker = ""
@@ -53,7 +104,7 @@ class S3Upload(Upload):
         while self._upload_id is not None and len(self._buffer) >= self._part_size:
             self._send_part(self._part_size)
 
-    def publish(self) -> None:
+    def publish(self) -> ObjectInfo | None:
         """Complete the upload, if the name is free."""
         if self.store.info(self.url) is not None:
             raise FileExistsError(self.url)
@@ -71,6 +122,7 @@ class S3Upload(Upload):
                 raise
         self._upload_id = None
         self.discard()  # what is left of it: the marker
+        return self.store.info(self.url)
 
     def discard(self) -> None:
         """Abort the upload and remove its marker."""
@@ -90,13 +142,13 @@ class S3Upload(Upload):
 
     def _begin(self) -> None:
         kind = {"ContentType": mimetypes.guess_type(self.url)[0] or "application/octet-stream"}
-        marker = self.store.temporary(self.url.rpartition(".")[0])
+        marker = temporary(without_suffix(self.url), self.store.token)
         named = {"key": self._target["Key"]}
-        self.store.write_json(marker, named, overwrite=True)
+        self.store.replace_bytes(marker, json_bytes(named))
         self._marker = marker
         try:
-            self._upload_id = str(_call(self.store, "create_multipart_upload", self._target, **kind)["UploadId"])
-            self.store.write_json(marker, {**named, "upload_id": self._upload_id}, overwrite=True)
+            self._upload_id = str(self.store.call("create_multipart_upload", self._target, **kind)["UploadId"])
+            self.store.replace_bytes(marker, json_bytes({**named, "upload_id": self._upload_id}))
         except Exception:
             if self._upload_id is None:  # begun all the same, perhaps, by a call whose answer was lost
                 self._drop_marker(lambda marker: abort_marked(self.store, marker))
@@ -108,17 +160,16 @@ class S3Upload(Upload):
         number = len(self._parts) + 1
         with memoryview(self._buffer) as view:
             body = bytes(view[:size])
-        sent = _call(self.store, "upload_part", self._target, UploadId=self._upload_id, PartNumber=number, Body=body)
+        sent = self.store.call("upload_part", self._target, UploadId=self._upload_id, PartNumber=number, Body=body)
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"], **_checksums(sent)})
         del self._buffer[:size]
 
     def _complete(self, condition: dict[str, str]) -> None:
         if self._upload_id is None:
             kind = mimetypes.guess_type(self.url)[0] or "application/octet-stream"
-            _call(self.store, "put_object", self._target, Body=bytes(self._buffer), ContentType=kind, **condition)
+            self.store.call("put_object", self._target, Body=bytes(self._buffer), ContentType=kind, **condition)
             return
-        _call(
-            self.store,
+        self.store.call(
             "complete_multipart_upload",
             self._target,
             UploadId=self._upload_id,
@@ -127,7 +178,7 @@ class S3Upload(Upload):
         )
 
 
-def abort(store: Store, target: dict[str, str], upload_id: str) -> bool:
+def abort(store: S3Store, target: dict[str, str], upload_id: str) -> bool:
     """
     Abort a multipart upload.
 
@@ -137,7 +188,7 @@ def abort(store: Store, target: dict[str, str], upload_id: str) -> bool:
     :return: whether it is gone now.
     """
     try:
-        _call(store, "abort_multipart_upload", target, UploadId=upload_id)
+        store.call("abort_multipart_upload", target, UploadId=upload_id)
     except FileNotFoundError:
         return True
     except Exception as error:
@@ -148,7 +199,7 @@ def abort(store: Store, target: dict[str, str], upload_id: str) -> bool:
     return True
 
 
-def abort_marked(store: Store, marker: str) -> None:
+def abort_marked(store: S3Store, marker: str) -> None:
     """
     Abort the upload that a marker stands for, then remove the marker.
 
@@ -158,7 +209,7 @@ def abort_marked(store: Store, marker: str) -> None:
     :param marker: URL of the marker; it stays when the upload cannot be aborted or told from another run's.
     :raises StorageError: when the marker cannot be read or removed.
     """
-    target = _target(store, marker)
+    target = store.target(marker)
     key, upload_id = _read_marker(store, marker)
     beside = key is not None and key.rpartition("/")[0] == target["Key"].rpartition("/")[0]
     if key is not None and beside:
@@ -169,7 +220,7 @@ def abort_marked(store: Store, marker: str) -> None:
     store.remove(marker)
 
 
-def _unmarked_uploads(store: Store, target: dict[str, str], marker: str) -> list[str] | None:
+def _unmarked_uploads(store: S3Store, target: dict[str, str], marker: str) -> list[str] | None:
     """
     Find the uploads of a key that no other marker stands for.
 
@@ -179,12 +230,12 @@ def _unmarked_uploads(store: Store, target: dict[str, str], marker: str) -> list
         None when another run is beginning an upload of the same key.
     """
     try:
-        listed = _call(store, "list_multipart_uploads", {"Bucket": target["Bucket"]}, Prefix=target["Key"])
+        listed = store.call("list_multipart_uploads", {"Bucket": target["Bucket"]}, Prefix=target["Key"])
     except Exception as error:
         log.debug("Unfinished uploads of %s cannot be listed: %s", target["Key"], type(error).__name__)
         return []
-    folder, _, own = marker.rpartition("/")
-    others = [name for name in store.list_names(folder) if name.endswith(TEMPORARY) and name != own]
+    folder, own = folder_of(marker), name_of(marker)
+    others = [name for name in store.list_names(folder) if _is_temporary(name) and name != own]
     read = [_read_marker(store, join(folder, name)) for name in others]
     marked = {upload_id for key, upload_id in read if key == target["Key"]}
     if None in marked:
@@ -193,22 +244,12 @@ def _unmarked_uploads(store: Store, target: dict[str, str], marker: str) -> list
     return [upload["UploadId"] for upload in uploads if upload["UploadId"] not in marked]
 
 
-def _read_marker(store: Store, marker: str) -> tuple[str | None, str | None]:
+def _read_marker(store: S3Store, marker: str) -> tuple[str | None, str | None]:
     """Read the key and the upload id of a marker, as far as it has them."""
     _, value = store.read_json(marker)
     named = value if isinstance(value, dict) else {}
     key, upload_id = named.get("key"), named.get("upload_id")
     return key if isinstance(key, str) else None, upload_id if isinstance(upload_id, str) else None
-
-
-def _target(store: Store, url: str) -> dict[str, str]:
-    path = store.path(url) + ("/" if url.endswith("/") else "")
-    bucket, _, key = path.partition("/")
-    return {"Bucket": bucket, "Key": key}
-
-
-def _call(store: Store, method: str, target: dict[str, str], **arguments: Any) -> Any:
-    return store.fs.call_s3(method, store.fs.s3_additional_kwargs, **target, **arguments)
 
 
 def _checksums(sent: dict[str, Any]) -> dict[str, str]:
@@ -224,3 +265,20 @@ def _code(error: BaseException) -> str:
         if isinstance(response, dict):
             return str(response.get("Error", {}).get("Code", ""))
     return ""
+
+
+def _is_temporary(name: str) -> bool:
+    entry = parse(name)
+    return entry is not None and entry.kind is Kind.TEMPORARY
+
+
+def _has_own_endpoint(folder: str) -> bool:
+    """Tell whether a store is not Amazon's: its connection, or the environment, names an endpoint."""
+    if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
+        return True
+    conn_id, at, _ = urlsplit(folder).netloc.rpartition("@")
+    if not at:
+        return False
+    extra: Mapping[str, Any] = BaseHook.get_connection(conn_id).extra_dejson
+    service = (extra.get("service_config") or {}).get("s3") or {}
+    return bool(extra.get("endpoint_url") or service.get("endpoint_url"))

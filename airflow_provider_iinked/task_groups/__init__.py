@@ -1,1 +1,1 @@
-"""Task groups of the provider."""
+"""Chains in one line. Knows the operators and the sensor that it composes."""

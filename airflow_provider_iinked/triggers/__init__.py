@@ -1,1 +1,1 @@
-"""Triggers of the provider."""
+"""The triggers, thin. Knows waiting, api and the hook; nothing of download, deletion and storage."""

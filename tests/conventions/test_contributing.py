@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^ *```python\n *# (\S+)\.py(?:, in (\w+))?\n(.*?)^ *```", r
 def operator(monkeypatch):
     """Do as the page says; the operator that comes of it."""
     blocks = BLOCK.findall(PAGE.read_text())
-    assert [place for place, _, _ in blocks] == ["client/protocol", "hooks/iinked_sign", "operators/packages"]
+    assert [place for place, _, _ in blocks] == ["api/protocol", "hooks/iinked_sign", "operators/packages"]
     for place, inside, code in blocks:
         module = importlib.import_module(f"airflow_provider_iinked.{place.replace('/', '.')}")
         target = getattr(module, inside) if inside else module

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow import __version__ as airflow_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
+# An import from airflow.sdk names, in its comment, where Airflow 2.11 has the same.
+ON_AIRFLOW_2 = re.compile(r"from airflow\.sdk( import .*?)  # Airflow 2\.11: (from \S+)$", re.MULTILINE)
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 PLACES = ("destination", "receipts")
 
@@ -19,7 +23,10 @@ PLACES = ("destination", "receipts")
 def load(name: str) -> ModuleType:
     """Paste an example into the Dags folder, as a user would, and import it; only its retries are left out."""
     pasted = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]) / f"{name}.py"
-    pasted.write_text((EXAMPLES / pasted.name).read_text().replace('"retries": 2', '"retries": 0'))
+    text = (EXAMPLES / pasted.name).read_text().replace('"retries": 2', '"retries": 0')
+    if airflow_version.startswith("2."):
+        text = ON_AIRFLOW_2.sub(r"\2\1", text)
+    pasted.write_text(text)
     spec = importlib.util.spec_from_file_location(name, pasted)
     assert spec is not None
     assert spec.loader is not None

@@ -12,15 +12,17 @@ from typing import Any
 import pendulum
 import pytest
 
-from airflow_provider_iinked.client import protocol
+from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.custody import record as custody
-from airflow_provider_iinked.deletion.order import read_copies
-from airflow_provider_iinked.deletion.plan import find_strangers, make_plan, vanished
+from airflow_provider_iinked.deletion.plan import disappeared, make_plan, unrequested_ids
+from airflow_provider_iinked.deletion.request import read_copies
+from airflow_provider_iinked.download.response import Answer, classify_response, known_total
 from airflow_provider_iinked.exceptions import IinkedSignError
-from airflow_provider_iinked.models import Listing, Video, parse_package, parse_video, parse_videos
-from airflow_provider_iinked.readiness import judge, read_criteria, ready_answer, retention_warnings
-from airflow_provider_iinked.transfer.answer import Answer, known_total, read_meaning
-from airflow_provider_iinked.triggers.outcome import read_event
+from airflow_provider_iinked.models import Video, VideoList, parse_package, parse_video, parse_videos
+from airflow_provider_iinked.waiting.events import read_event
+from airflow_provider_iinked.waiting.wait_condition import WaitCondition, evaluate
+from airflow_provider_iinked.waiting.wait_progress import WaitProgress
+from airflow_provider_iinked.waiting.wait_warnings import due_warnings
 from tests.fuzz.bodies import PACKAGE_ID, RECORD, SEEDS, SHORT, VIDEO, Fuzzer
 
 BODIES = int(os.environ.get("BODIES", "20000"))
@@ -31,16 +33,22 @@ REQUESTS = (
     protocol.list_packages({}, take=1, skip=0),
     *protocol.delete_video(PACKAGE_ID, "4c512b8a"),
 )
-CRITERIA = read_criteria(
-    package_id=PACKAGE_ID, meeting_video_ids=["other"], min_videos=1, on_failed="fail", on_deleted="fail"
+CONDITION = WaitCondition.from_dict(
+    {
+        "package_id": PACKAGE_ID,
+        "meeting_video_ids": ["other"],
+        "min_videos": 1,
+        "on_failed": "fail",
+        "on_deleted": "fail",
+    }
 )
-NOW = pendulum.datetime(2026, 11, 24)
+NOW = pendulum.datetime(2026, 11, 24).timestamp()
 
 
 def use_video(video: Video) -> None:
     facts = (video.size, video.time_created, video.time_retention, video.time_url_expires, video.duration, video.url)
     assert "url" not in video.public_fields(), facts
-    custody.listing_problems(RECORD, video)
+    custody.listing_mismatches(RECORD, video)
     # An id is about to become a file name.
     assert "/" not in video.meeting_video_id
     assert video.meeting_video_id.strip(".")
@@ -52,11 +60,13 @@ def use_answer(answer: dict[str, Any]) -> None:
     videos = parse_videos(answer, PACKAGE_ID)
     for video in videos:
         use_video(video)
-    listing = Listing(videos)
-    find_strangers(videos, asked={"other"}, gone_before=set())
-    vanished(listing, Listing(videos[:1]), asked=set())
-    retention_warnings(videos, NOW)
-    json.dumps(ready_answer(PACKAGE_ID, judge(videos, CRITERIA).archived))
+    listing = VideoList(videos)
+    unrequested_ids(videos, requested={"other"}, gone_before=set())
+    disappeared(listing, VideoList(videos[:1]), requested=set())
+    json.dumps(due_warnings(PACKAGE_ID, videos, NOW, {}).given)
+    progress = WaitProgress(CONDITION, 1)
+    progress.note(PACKAGE_ID, evaluate(videos, CONDITION, PACKAGE_ID))
+    json.dumps(progress.result())
     make_plan(listing, [VIDEO["meetingVideoId"]], ("archived",))
 
 
@@ -76,24 +86,25 @@ def try_record(fuzzer: Fuzzer) -> None:
     value = fuzzer.value(RECORD)
     claim = custody.read_stored_video(value, SHORT["custody_uri"])
     if claim is not None:
-        custody.origin_problems(value, api_base="x", package_id=PACKAGE_ID, meeting_video_id="x")
-        custody.place_problems(claim)
-        custody.claim_problems(value, claim)
-        custody.copy_problems(value, size=1, sha256="0", validator=None)
-        custody.copy_problems(value, size=1, sha256=None, validator={"etag": "x"})
+        custody.origin_mismatches(value, api_base="x", package_id=PACKAGE_ID, meeting_video_id="x")
+        custody.location_mismatches(claim)
+        custody.expected_mismatches(value, claim)
+        custody.copy_mismatches(value, size=1, sha256="0", validator=None)
+        custody.copy_mismatches(value, size=1, sha256=None, validator={"etag": "x"})
     if isinstance(value, dict):
-        custody.listing_problems(value, parse_video(VIDEO))
+        custody.listing_mismatches(value, parse_video(VIDEO))
 
 
 def try_copies(fuzzer: Fuzzer) -> None:
     """An XCom that is to be deletion's proof."""
-    for copy in read_copies(fuzzer.value([SHORT])).values():
-        custody.place_problems(copy)
+    for package in read_copies(fuzzer.value([SHORT])).values():
+        for copy in (copy for places in package.values() for copy in places):
+            custody.location_mismatches(copy)
 
 
 def try_event(fuzzer: Fuzzer) -> None:
     """A trigger's event as it comes back through the database."""
-    outcome = read_event(fuzzer.value(SEEDS[4]))
+    outcome = read_event(fuzzer.value(SEEDS[4]), CONDITION)
     assert outcome.error is None or isinstance(outcome.error, IinkedSignError)
 
 
@@ -101,7 +112,7 @@ def try_head(fuzzer: Fuzzer) -> None:
     """The head of an answer of a recording's host."""
     answer = Answer(fuzzer.rng.choice(STATUSES), fuzzer.headers())
     offset, total = fuzzer.rng.choice([(0, None), (5, 100), (0, 100)])
-    read_meaning(answer, offset=offset, validator=fuzzer.rng.choice([None, '"abc"']), total=total)
+    classify_response(answer, offset=offset, validator=fuzzer.rng.choice([None, '"abc"']), total=total)
     known_total(answer, fuzzer.rng.choice([None, 100]))
     assert answer.wait is None or answer.wait >= 0
     assert answer.is_encoded in (True, False)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_platform import KEY, PACKAGE, TOKEN, Platform, hostile_platform
+
+from tests.hostile.hostile_platform import KEY, PACKAGE, TOKEN, Platform, hostile_platform
 
 
 @dataclass(frozen=True)

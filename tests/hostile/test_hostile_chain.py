@@ -7,10 +7,10 @@ import json
 import logging
 
 import pytest
-from hostile_platform import KEY, PACKAGE, TOKEN, reply
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+from tests.hostile.hostile_platform import KEY, PACKAGE, TOKEN, reply
 
 LISTS = {
     "HTTP/1.0 without a length": lambda body: reply(200, body, version="1.0", framing="close"),

@@ -6,9 +6,9 @@ import gzip
 import json
 
 import pytest
-from hostile_platform import PACKAGE, reply
 
 from airflow_provider_iinked import exceptions
+from tests.hostile.hostile_platform import PACKAGE, reply
 
 
 @pytest.fixture(params=["by id", "copies"])
@@ -132,7 +132,7 @@ NOT_DONE = {name: shape for name, shape in SHAPES.items() if name not in ("no vi
 
 @pytest.mark.parametrize("shape", NOT_DONE.values(), ids=NOT_DONE)
 def test_a_deletion_that_was_not_done_is_never_taken_for_done(three, shape, monkeypatch):
-    monkeypatch.setattr("airflow_provider_iinked.deletion.run._CONFIRM_FOR", 0.1)
+    monkeypatch.setattr("airflow_provider_iinked.deletion.workflow._CONFIRM_FOR", 0.1)
     ground, arguments = three
     platform = ground.platform
 
@@ -189,7 +189,7 @@ def test_a_stranger_in_an_answer_stops_everything_for_good(three, others):
         return reply(200, {**answer, "videos": [*others, *answer["videos"]]})
 
     platform.on["delete"] = delete
-    with pytest.raises(exceptions.StrangerError, match=others[0]["meetingVideoId"]) as caught:
+    with pytest.raises(exceptions.UnrequestedDeletionError, match=others[0]["meetingVideoId"]) as caught:
         ground.delete(**arguments)
     assert isinstance(caught.value, exceptions.IinkedSignPermanentError)
     assert "Deleted by this task: Aa" in str(caught.value)
@@ -202,7 +202,7 @@ def test_another_package_in_an_answer_stops_everything_for_good(three, package, 
     ground, arguments = three
     answer = {**ground.platform.listing(), "packageId": package, "videos": []}
     ground.platform.on[call] = lambda asked: reply(200, answer)
-    with pytest.raises(exceptions.StrangerError):
+    with pytest.raises(exceptions.UnrequestedDeletionError):
         ground.delete(**arguments)
     assert len(ground.platform.calls("delete")) == (call == "delete")
     assert ground.platform.deleted == []
@@ -219,7 +219,7 @@ def test_a_platform_that_deletes_all_behind_an_unclear_answer_is_asked_once(thre
         return shape
 
     platform.on["delete"] = delete
-    with pytest.raises(exceptions.StrangerError, match="neighbour"):
+    with pytest.raises(exceptions.UnrequestedDeletionError, match="neighbour"):
         ground.delete(**arguments)
     assert len(platform.calls("delete")) == 1
 
@@ -324,7 +324,7 @@ def test_an_open_receipt_is_completed_also_by_an_id_of_another_case(ground):
 
 
 def test_a_recording_that_one_look_shows_as_gone_and_the_next_as_live_is_not_asked_for(ground, monkeypatch):
-    from airflow_provider_iinked.deletion import run
+    from airflow_provider_iinked.deletion import workflow as run
 
     ground.platform.add("v")
     copies = ground.download()

@@ -6,9 +6,9 @@ import json
 import threading
 
 import pytest
-from hostile_platform import PACKAGE, TOKEN, reply
 
 from airflow_provider_iinked import exceptions
+from tests.hostile.hostile_platform import PACKAGE, TOKEN, reply
 
 
 def whole(ground, video="v"):
@@ -166,7 +166,7 @@ def test_any_spelling_of_a_wrong_size_publishes_nothing(ground, size):
 def test_a_recording_without_a_known_state_is_neither_copied_nor_deleted(ground, state):
     ground.platform.add("v", state=state)
     assert ground.download() == []
-    with pytest.raises(exceptions.StateRefusedError):
+    with pytest.raises(exceptions.StateNotAllowedError):
         ground.delete(package_id=PACKAGE, delete_all=True)
     assert ground.platform.calls("delete") == []
 
@@ -294,7 +294,7 @@ def test_an_address_that_cannot_be_used_publishes_nothing(ground, url):
 
 
 def test_the_ids_of_a_recording_are_not_masked_although_its_address_holds_them(ground, monkeypatch):
-    from airflow_provider_iinked.transfer import masking
+    from airflow_provider_iinked.download import log_masking as masking
 
     masked = []
     monkeypatch.setattr(masking, "mask_secret", masked.append)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from tests.stateful import mishaps
+from tests.stateful import faults as mishaps
 from tests.stateful.tasks import STATES, ChainTasks, Turmoil
 from tests.stateful.world import TALLY, Run, read_json
 

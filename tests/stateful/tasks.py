@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
-from tests.stateful import mishaps
+from tests.stateful import faults as mishaps
 from tests.stateful.world import TALLY, Centre, Run, World, read_json
 
 MASKERS = ("airflow.sdk._shared.secrets_masker.secrets_masker", "airflow.utils.log.secrets_masker")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from airflow_provider_iinked.client import patience
-from airflow_provider_iinked.deletion import run as deletion_run
+from airflow_provider_iinked.api import retries as patience
+from airflow_provider_iinked.deletion import workflow as deletion_run
 from tests.stateful.world import TALLY
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "25"))
@@ -24,7 +24,7 @@ def test_no_history_loses_a_recording(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(patience, "backoff", lambda attempt: 0.01)
     monkeypatch.setattr(deletion_run, "backoff", lambda attempt: 0.02)
     monkeypatch.setattr(deletion_run, "_CONFIRM_FOR", 0.2)
-    from airflow_provider_iinked.transfer import fetch
+    from airflow_provider_iinked.download import downloader as fetch
 
     monkeypatch.setattr(fetch, "backoff", lambda attempt: 0.01)
     logging.disable(logging.CRITICAL)

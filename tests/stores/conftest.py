@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import store_servers
-from store_chain import StoreChain
+
+from tests.stores import store_servers
+from tests.stores.store_chain import StoreChain
 
 _lacking = store_servers.missing()
 if _lacking and os.environ.get("IINKED_SKIP_NOTHING"):

@@ -46,6 +46,6 @@ class StoreChain:
         self.bucket.put(f"copies/{package}/{name}", data)
 
     def store(self, token: str = "adhoc") -> Any:
-        from airflow_provider_iinked.storage.store import Store
+        from airflow_provider_iinked.storage import open_store
 
-        return Store(self.url, token)
+        return open_store(self.url, token)

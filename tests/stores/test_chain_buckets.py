@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from store_chain import StoreChain
 
 from airflow_provider_iinked.exceptions import IinkedSignError
+from tests.stores.store_chain import StoreChain
 
 MIB = 1 << 20
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import requests
-import store_servers
-from store_chain import StoreChain
 
 from airflow_provider_iinked.exceptions import IinkedSignError
+from tests.stores import store_servers
+from tests.stores.store_chain import StoreChain
 
 MIB = 1 << 20
 _numbers = itertools.count(1)

@@ -6,11 +6,11 @@ import hashlib
 import json
 
 import pytest
-from store_chain import StoreChain
 
 from airflow_provider_iinked.custody.tombstone import erase_copy
 from airflow_provider_iinked.custody.verify import verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError
+from tests.stores.store_chain import StoreChain
 
 MIB = 1 << 20
 

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_iinked.custody.__main__ import main
 from airflow_provider_iinked.custody.tombstone import erase_copy, tombstone_problems
 from airflow_provider_iinked.custody.verify import Status, verify_copies
-from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, ProofError
+from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, VerificationError
 from airflow_provider_iinked.operators.custody import IinkedVerifyCopiesOperator
 
 
@@ -159,7 +159,7 @@ def test_nothing_is_erased_where_nothing_of_that_recording_is(chain: Any) -> Non
     package, _ = chain.package("video-1")
     chain.download(package)
 
-    with pytest.raises(ProofError, match="video-2"):
+    with pytest.raises(VerificationError, match="video-2"):
         erase_copy(chain.destination, package, "video-2", reason="asked for")
 
     assert chain.names(package) == ["video-1.custody.json", "video-1.mp4"]
@@ -320,7 +320,7 @@ def test_the_operator_fails_for_good_on_a_difference_and_its_xcom_names_it(chain
     os.truncate(chain.path(package, "video-1.mp4"), 100)
     pushed = Pushed()
 
-    with pytest.raises(ProofError, match="video-1"):
+    with pytest.raises(VerificationError, match="video-1"):
         operator(chain.destination).execute({"ti": pushed})
 
     told = pushed.values["return_value"]
@@ -330,7 +330,7 @@ def test_the_operator_fails_for_good_on_a_difference_and_its_xcom_names_it(chain
 
 
 def test_the_operator_takes_an_empty_destination_for_a_loss(chain: Any) -> None:
-    with pytest.raises(ProofError, match="nothing below"):
+    with pytest.raises(VerificationError, match="nothing below"):
         operator(chain.destination).execute({})
 
     assert operator(chain.destination, allow_empty=True).execute({})["counts"] == {}

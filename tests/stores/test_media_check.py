@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, TransferError
+from airflow_provider_iinked.media.matroska import MatroskaWalker
+from airflow_provider_iinked.media.mp4 import BrokenMediaError, Mp4Walker
+from airflow_provider_iinked.media.streamed import MediaCheck, SparseFile
 from airflow_provider_iinked.simulator import Fault
 from airflow_provider_iinked.simulator.media.content import Content
-from airflow_provider_iinked.transfer.matroska import MatroskaWalker
-from airflow_provider_iinked.transfer.media import MediaCheck, SparseFile
-from airflow_provider_iinked.transfer.mp4 import BrokenMediaError, Mp4Walker
 
 pytest.importorskip("pymediainfo", reason="the extra 'media' is not installed")
 
@@ -340,7 +340,7 @@ def test_without_the_extra_nothing_is_sent(chain: Any, monkeypatch: pytest.Monke
 def test_mediainfo_is_loaded_only_when_it_is_used(chain: Any) -> None:
     import subprocess
 
-    code = "import sys, airflow_provider_iinked.archive.run; print('pymediainfo' in sys.modules)"
+    code = "import sys, airflow_provider_iinked.download.workflow; print('pymediainfo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "False"

@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from store_chain import StoreChain
 
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError
 from airflow_provider_iinked.simulator import Fault
-from airflow_provider_iinked.storage import litter
-from airflow_provider_iinked.storage.store import Store
-from airflow_provider_iinked.storage.upload import Upload, start_upload
+from airflow_provider_iinked.storage import Upload, leftovers, open_store
+from tests.stores.store_chain import StoreChain
 
 MIB = 1 << 20
 SIZES = pytest.mark.parametrize("size", [3 * MIB, 20 * MIB], ids=["one part", "several parts"])
@@ -49,7 +47,7 @@ def watched(stored: StoreChain, final: str) -> Iterator[list[int]]:
 @SIZES
 def test_nothing_is_seen_under_the_final_name_before_publication(stored: StoreChain, size: int) -> None:
     store, url = stored.store(), f"{stored.url}/p/video.mp4"
-    upload = start_upload(store, url, size)
+    upload = store.upload(url, size)
     for _ in range(size // MIB):
         upload.write(bytes(MIB))
 
@@ -57,14 +55,14 @@ def test_nothing_is_seen_under_the_final_name_before_publication(stored: StoreCh
     assert store.info(url) is None
     upload.publish()
 
-    assert store.info(url)["size"] == size
+    assert store.info(url).size == size
     assert stored.bucket.names() == ["copies/p/video.mp4"]
     assert stored.bucket.open_uploads() == []
 
 
 @SIZES
 def test_a_discarded_upload_leaves_nothing(stored: StoreChain, size: int) -> None:
-    upload = start_upload(stored.store(), f"{stored.url}/p/video.mp4", size)
+    upload = stored.store().upload(f"{stored.url}/p/video.mp4", size)
     for _ in range(size // MIB):
         upload.write(bytes(MIB))
 
@@ -77,7 +75,7 @@ def test_a_discarded_upload_leaves_nothing(stored: StoreChain, size: int) -> Non
 
 @SIZES
 def test_a_forgotten_upload_publishes_nothing(stored: StoreChain, size: int) -> None:
-    upload = start_upload(stored.store(), f"{stored.url}/p/video.mp4", size)
+    upload = stored.store().upload(f"{stored.url}/p/video.mp4", size)
     for _ in range(size // MIB):
         upload.write(bytes(MIB))
     del upload
@@ -88,7 +86,7 @@ def test_a_forgotten_upload_publishes_nothing(stored: StoreChain, size: int) -> 
 @SIZES
 def test_the_second_of_two_uploads_overwrites_nothing(stored: StoreChain, size: int) -> None:
     url = f"{stored.url}/p/video.mp4"
-    first, second = (start_upload(stored.store(), url, size) for _ in range(2))
+    first, second = (stored.store().upload(url, size) for _ in range(2))
     for fill in (b"1", b"2"):
         for _ in range(size // MIB):
             (first if fill == b"1" else second).write(fill * MIB)
@@ -111,7 +109,7 @@ def test_a_name_that_is_taken_between_the_look_and_the_completion_is_not_overwri
     stored: StoreChain, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, url = stored.store(), f"{stored.url}/p/video.mp4"
-    upload = start_upload(store, url, size)
+    upload = store.upload(url, size)
     for _ in range(size // MIB):
         upload.write(bytes(MIB))
     stored.bucket.put("copies/p/video.mp4", b"first")
@@ -128,7 +126,7 @@ def test_a_name_that_is_taken_between_the_look_and_the_completion_is_not_overwri
 def test_s3_is_asked_to_complete_only_if_the_name_is_free(stored_s3: StoreChain) -> None:
     store = stored_s3.store()
     sent: dict[str, Any] = {}
-    upload = start_upload(store, f"{stored_s3.url}/p/video.mp4", 9 * MIB)
+    upload = store.upload(f"{stored_s3.url}/p/video.mp4", 9 * MIB)
 
     def note(request: Any, **_: Any) -> None:
         sent.update(request.headers)
@@ -149,7 +147,7 @@ def test_a_small_object_is_created_only_if_its_name_is_free(
     answers = iter([None])
     monkeypatch.setattr(store, "info", lambda at: next(answers, look(at)))
 
-    assert store.write_json(url, {"second": True}) is False
+    assert store.create_json(url, {"second": True}) is False
     assert stored.bucket.get("copies/p/video.custody.json") == b"first"
 
 
@@ -184,11 +182,10 @@ def test_a_recording_that_cannot_be_fetched_leaves_nothing(stored: StoreChain, s
 
 KILLED = """
     import os, sys
-    from airflow_provider_iinked.storage.store import Store
-    from airflow_provider_iinked.storage.upload import start_upload
+    from airflow_provider_iinked.storage import open_store
 
     url, token = sys.argv[1:]
-    upload = start_upload(Store(url, token), url + "/p/video.mp4", 40 << 20)
+    upload = open_store(url, token).upload(url + "/p/video.mp4", 40 << 20)
     for _ in range(17):
         upload.write(bytes(1 << 20))
     print("writing", flush=True)
@@ -210,7 +207,7 @@ def test_an_upload_of_a_killed_run_is_gone_after_its_next_try(stored: StoreChain
     kill_upload(stored.url, "mine")
     assert "copies/p/video.mp4" not in stored.bucket.names()
 
-    stored.store("mine").remove_litter(f"{stored.url}/p")
+    stored.store("mine").remove_stale(f"{stored.url}/p")
 
     assert stored.bucket.names() == []
     assert stored.bucket.open_uploads() == []
@@ -220,11 +217,11 @@ def test_a_strangers_upload_is_left_until_it_is_a_day_old(
     stored_s3: StoreChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kill_upload(stored_s3.url, "theirs")
-    stored_s3.store("mine").remove_litter(f"{stored_s3.url}/p")
+    stored_s3.store("mine").remove_stale(f"{stored_s3.url}/p")
     assert len(stored_s3.bucket.open_uploads()) == len(stored_s3.bucket.names()) == 1
 
-    monkeypatch.setattr(litter, "STRANGERS_LITTER_AGE", 0.0)
-    stored_s3.store("mine").remove_litter(f"{stored_s3.url}/p")
+    monkeypatch.setattr(leftovers, "STALE_AFTER", 0.0)
+    stored_s3.store("mine").remove_stale(f"{stored_s3.url}/p")
     assert stored_s3.bucket.open_uploads() == stored_s3.bucket.names() == []
 
 
@@ -247,7 +244,7 @@ def begin(stored_s3: StoreChain, monkeypatch: pytest.MonkeyPatch) -> Callable[..
             return answer
 
         monkeypatch.setattr(store.fs, "call_s3", call_s3)
-        return start_upload(store, f"{stored_s3.url}/p/video.mp4", 9 * MIB)
+        return store.upload(f"{stored_s3.url}/p/video.mp4", 9 * MIB)
 
     return start
 
@@ -261,7 +258,7 @@ def fail() -> None:
 
 
 def sweep(stored: StoreChain, token: str) -> None:
-    stored.store(token).remove_litter(f"{stored.url}/p")
+    stored.store(token).remove_stale(f"{stored.url}/p")
 
 
 def test_an_upload_that_just_begins_is_not_aborted_by_another_run(
@@ -333,7 +330,7 @@ def test_what_others_write_is_seen_at_once(stored: StoreChain) -> None:
     for text in (b'{"a": 1}', b'{"a": 22}'):
         stored.put("p", "note.json", text)
         assert store.list_names(f"{stored.url}/p") == ["note.json"]
-        assert store.info(url)["size"] == len(text)
+        assert store.info(url).size == len(text)
         assert store.sha256(url)[1] == len(text)
         assert store.read_json(url)[0] is True
     stored.bucket.remove("copies/p/note.json")
@@ -353,7 +350,7 @@ def test_nothing_is_remembered_while_the_same_folder_is_listed(stored: StoreChai
 def test_a_move_keeps_every_byte_and_frees_the_old_name(stored: StoreChain) -> None:
     stored.put("p", "a.mp4", bytes(range(256)) * 4096)
 
-    stored.store().move(f"{stored.url}/p/a.mp4", f"{stored.url}/p/b.mp4")
+    stored.store().rename_no_replace(f"{stored.url}/p/a.mp4", f"{stored.url}/p/b.mp4")
 
     assert stored.bucket.names() == ["copies/p/b.mp4"]
     assert stored.get("p", "b.mp4") == bytes(range(256)) * 4096
@@ -364,13 +361,13 @@ def test_a_store_that_is_away_is_an_error_that_a_retry_may_mend(
 ) -> None:
     store = stored.store()
     stored.bucket.put("copies/p/x", b"1")
-    gone = Store(stored.url.replace(stored.bucket.name, "no-such-bucket-here"))
+    gone = open_store(stored.url.replace(stored.bucket.name, "no-such-bucket-here"))
 
     with pytest.raises(StorageError) as caught:
-        gone.write_json(f"{stored.url.replace(stored.bucket.name, 'no-such-bucket-here')}/p/x.json", {})
+        gone.create_json(f"{stored.url.replace(stored.bucket.name, 'no-such-bucket-here')}/p/x.json", {})
 
     assert "clearing the task is safe" in str(caught.value)
-    assert store.info(f"{stored.url}/p/x")["size"] == 1
+    assert store.info(f"{stored.url}/p/x").size == 1
 
 
 MEMORY = """

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from raw_server import CLOSE, RESET, Piece, RawServer, http, listing, raw_server
-from wait_helpers import make_trigger, run_trigger
 
 from airflow_provider_iinked.exceptions import IinkedSignError
-from airflow_provider_iinked.triggers.outcome import read_event
+from airflow_provider_iinked.waiting.events import read_event
+from airflow_provider_iinked.waiting.wait_condition import WaitCondition
+from tests.waiting.raw_server import CLOSE, RESET, Piece, RawServer, http, listing, raw_server
+from tests.waiting.wait_helpers import make_trigger, run_trigger
 
 ANSWER = listing(a="archived")
 BODY = json.dumps(ANSWER).encode()
@@ -64,7 +65,7 @@ TROUBLE: dict[str, tuple[Sequence[Piece], str]] = {
     "not gzip": ([http(BODY, "Content-Encoding: gzip")], "ServiceUnavailableError"),
     "nested without end": ([http(b"[" * 100_000)], "UnexpectedAnswerError"),
     "a video without an id": ([http({"packageId": "p", "videos": [{}]})], "UnexpectedAnswerError"),
-    "packageId as a number": ([http({**ANSWER, "packageId": 1})], "StrangerError"),
+    "packageId as a number": ([http({**ANSWER, "packageId": 1})], "UnrequestedDeletionError"),
     "403 of a firewall": ([http(b"<html>", status="403 no")], "AuthenticationError"),
     "413": ([http(b"", status="413 no")], "RequestRefusedError"),
     "status 600": ([http(ANSWER, status="600 what")], "ServerError"),
@@ -94,11 +95,12 @@ def by_sensor() -> Any:
 def by_trigger() -> Any:
     trigger = make_trigger("p", poll_interval=0.05, end_time=time.time() + 6, max_consecutive_errors=1)
     event = asyncio.run(run_trigger(trigger))
-    outcome = read_event(event)
+    condition = WaitCondition.from_dict(trigger.condition)
+    outcome = read_event(event, condition)
     if outcome.error is not None:
         raise outcome.error
-    assert outcome.answer is not None, event
-    return outcome.answer
+    assert outcome.response is not None, event
+    return outcome.response
 
 
 WAYS = pytest.mark.parametrize("wait", [by_sensor, by_trigger])

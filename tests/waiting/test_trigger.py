@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from wait_helpers import make_trigger, run_trigger
 
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
+from tests.waiting.wait_helpers import make_trigger, run_trigger
 
 
 def wait(package_id: str, **arguments: Any) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def test_an_answer_about_another_package_stops_at_once(iinked_simulator: IinkedS
     iinked_simulator.faults.add(
         Fault(call="list", kind="status", status=200, body={"packageId": "other", "videos": []}, on="always")
     )
-    assert wait(package)["type"] == "StrangerError"
+    assert wait(package)["type"] == "UnrequestedDeletionError"
 
 
 def test_a_rotated_key_goes_on(iinked_simulator: IinkedSimulator, connect: Callable[..., None]) -> None:
@@ -172,12 +172,12 @@ def test_the_event_holds_no_secret_whatever_goes_wrong(iinked_simulator: IinkedS
 def test_an_error_that_nobody_foresaw_is_an_event_too(
     iinked_simulator: IinkedSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_iinked.triggers import watch
+    from airflow_provider_iinked.waiting import listing_monitor
 
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("secret text")
 
-    monkeypatch.setattr(watch, "judge", broken)
+    monkeypatch.setattr(listing_monitor, "evaluate", broken)
     event = wait(iinked_simulator.add_package())
     assert (event["status"], event["type"]) == ("error", "UnexpectedAnswerError")
     assert "secret text" not in event["message"]

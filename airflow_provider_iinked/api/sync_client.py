@@ -1,0 +1,222 @@
+"""
+The transport for workers: requests, one pooled session, no redirects, retried as :mod:`.retries` decides.
+
+Threads may share a client: requests go out within one ceiling, and a pause that the service asks for holds for all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+
+from airflow_provider_iinked.api import protocol
+from airflow_provider_iinked.api.answer_cutoff import LiveConnections, cut_off_adapter
+from airflow_provider_iinked.api.errors import no_response_error, root_cause
+from airflow_provider_iinked.api.network import JSON_BODY, MAX_BODY, MAX_IDLE, Route, api_headers, find_route
+from airflow_provider_iinked.api.rate_limit import RateLimiter
+from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, RetryLoop
+from airflow_provider_iinked.api.settings import ApiSettings
+from airflow_provider_iinked.exceptions import IinkedSignError, TaskStoppedError, UnexpectedAnswerError
+
+_CHUNK: Final = 65_536
+_MAX_SOCKETS: Final = 32
+
+
+class SyncClient:
+    """
+    Carry out the protocol's requests over one pooled session.
+
+    :param settings: where to, with which credential, how patiently.
+    :param sleep: waits between tries; a test may replace it.
+    :param stopping: once it is set, waits end and nothing more is sent.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        self.settings = settings
+        self.limiter = RateLimiter(settings.max_requests_per_second)
+        self._stopping = stopping or threading.Event()
+        self._sleep = sleep or self._stopping.wait
+        self._live = LiveConnections()
+        self._route = find_route(settings.api_base)
+        self.session = _open_session(self._route, cut_off_adapter(self._live, _MAX_SOCKETS))
+        self.session.headers.update(api_headers(settings))
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._last_used = time.monotonic()
+
+    def send(self, request: protocol.Request, *, max_retries: int | None = None) -> dict[str, Any]:
+        """
+        Send a request and return the JSON object of its answer.
+
+        :param request: the call.
+        :param max_retries: how often to retry; the connection's setting where it is None.
+        :return: the JSON object.
+        :raises IinkedSignError: what is wrong, when it is not retried.
+        """
+        loop = RetryLoop(request, self.settings.max_retries if max_retries is None else max_retries)
+        while True:
+            try:
+                response = self._exchange(request)
+                return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
+            except TaskStoppedError:
+                raise
+            except IinkedSignError as error:
+                wait = loop.wait_after(error)
+            self._sleep(wait)
+
+    def wait_for_slot(self) -> None:
+        """Wait until the next request could go out at once, without sending one."""
+        if (due := self.limiter.next_free(time.monotonic()) - time.monotonic()) > 0:
+            self._sleep(due)
+
+    def close(self) -> None:
+        """Close the session's idle sockets."""
+        self.session.close()
+
+    def abort(self) -> None:
+        """Close all sockets, those of requests in flight included; for ``on_kill`` of what only reads."""
+        self.session.close()
+        self._live.abort()
+
+    def _exchange(self, request: protocol.Request) -> protocol.Response:
+        self._take_slot()
+        if self._stopping.is_set():
+            raise TaskStoppedError()
+        self._begin()
+        try:
+            response = self._request(request)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            raise transport_error(request, self.settings.api_base, error, self._route) from None
+        finally:
+            self._end()
+        pause = protocol.pause_asked(response, time.time())
+        if pause is not None and pause <= MAX_TOTAL_WAIT:  # a longer one ends the call, and says when to come back
+            self.limiter.pause(time.monotonic() + pause)
+        return response
+
+    def _take_slot(self) -> None:
+        """Wait for the end of a pause, and for the ceiling; a pause that begins meanwhile is waited for as well."""
+        waited_for = None
+        while True:
+            pause = self.limiter.paused_until
+            if pause != waited_for and self.limiter.is_paused(now := time.monotonic()):
+                waited_for = pause
+                self._sleep(pause - now)
+                continue
+            now = time.monotonic()
+            if (leave := self.limiter.reserve(now)) > now:
+                self._sleep(leave - now)
+            if self.limiter.paused_until == pause:
+                return
+
+    def _begin(self) -> None:
+        with self._lock:
+            if not self._in_flight and time.monotonic() - self._last_used > MAX_IDLE:
+                self.session.close()
+            self._in_flight += 1
+
+    def _end(self) -> None:
+        with self._lock:
+            self._in_flight -= 1
+            self._last_used = time.monotonic()
+
+    def _request(self, request: protocol.Request) -> protocol.Response:
+        headers = api_headers(self.settings) | ({} if request.body is None else JSON_BODY)
+        prepared = requests.Request(
+            request.method, f"{self.settings.api_base}{request.path}", headers=headers, data=request.body
+        ).prepare()
+        answer = self.session.send(
+            prepared,
+            stream=True,
+            allow_redirects=False,
+            timeout=self.settings.timeout,
+            proxies=self.session.proxies,
+            verify=self.session.verify,
+        )
+        try:
+            body = _read(request, answer)
+        finally:
+            answer.close()
+        if answer.status_code < 200:
+            # Such as 103, which http.client takes for the answer: the real one follows, and must not be the next one's.
+            self.session.close()
+        return protocol.Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
+
+
+def _read(request: protocol.Request, answer: requests.Response) -> bytes:
+    pieces, size = [], 0
+    for piece in answer.iter_content(_CHUNK):
+        size += len(piece)
+        if size > MAX_BODY:
+            raise UnexpectedAnswerError(f"Could not {request.name}: the answer is longer than {MAX_BODY} bytes.")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Find none, whoever asks: this provider, or a caller with calls of their own."""
+        return None
+
+
+def open_session(url: str, *, pool_size: int = 1) -> requests.Session:
+    """
+    Open a session for one host, which follows no redirect: a credential in its headers would travel along.
+
+    Proxies and CA bundles of the environment are settled once, here; .netrc is not read.
+
+    :param url: an address on that host.
+    :param pool_size: how many sockets it may keep.
+    :return: the session.
+    :raises ConnectionSettingsError: for a proxy or CA bundle of the environment that cannot be used.
+    """
+    return _open_session(find_route(url), HTTPAdapter(pool_connections=1, pool_maxsize=pool_size))
+
+
+def _open_session(route: Route, adapter: HTTPAdapter) -> requests.Session:
+    session = _Session()
+    session.trust_env = False
+    session.proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
+    session.verify = route.ca_bundle
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def transport_error(
+    request: protocol.Request, api_base: str, error: Exception, route: Route | None = None
+) -> IinkedSignError:
+    """
+    Turn an error of requests into one of ours, without its text (it would hold the URL).
+
+    :param request: what was being sent.
+    :param api_base: where to.
+    :param error: what requests raised.
+    :param route: proxy and CA bundle on the way, as far as known.
+    :return: the error to raise.
+    """
+    return no_response_error(request.name, api_base, root_cause(error), sent=not _never_sent(error), route=route)
+
+
+def _never_sent(error: BaseException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    if not isinstance(error, RequestsConnectionError):
+        # Not InvalidHeader: requests raises it for an answer whose own headers contradict each other, too.
+        return isinstance(error, requests.exceptions.InvalidURL)
+    inner: Any = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    return isinstance(reason, (NewConnectionError, NameResolutionError))

@@ -1,1 +1,0 @@
-"""Copying one package's recordings into the company's storage: what to copy, what is there, publication."""

@@ -1,1 +1,0 @@
-"""The API client: a protocol with no I/O in it, and thin transports that carry it out."""

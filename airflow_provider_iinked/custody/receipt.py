@@ -1,0 +1,184 @@
+"""The receipt of one deletion: written before the request, completed after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import pendulum
+
+from airflow_provider_iinked import __version__
+from airflow_provider_iinked.custody.record import FORMAT, TaskIdentity
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.models import Video
+from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.quarantine import quarantine
+
+REQUESTED: Final = "requested"
+DELETED: Final = "deleted"
+"""A list that was read after the request showed the recording deleted, or no more."""
+UNCONFIRMED: Final = "unconfirmed"
+"""The API said that it deleted the recording; no list had shown that yet."""
+WITHDRAWN: Final = "withdrawn"
+"""The request that the receipt was written for never went out, or did nothing: the receipt is void."""
+
+
+@dataclass(frozen=True)
+class ReceiptStore:
+    """
+    Where and how the receipts of one task are written.
+
+    :param package_id: the package.
+    :param api_base: the API in use.
+    :param conn_id: the Airflow connection.
+    :param stamp: the running task.
+    """
+
+    package_id: str
+    api_base: str
+    conn_id: str | None
+    stamp: TaskIdentity
+
+    def open(
+        self,
+        store: Store,
+        url: str,
+        video: Video,
+        proof: Mapping[str, Any] | None,
+        *,
+        rewrites: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """
+        Write a receipt before the request is sent, durably. An earlier one of the same recording is kept inside.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param video: the recording as listed.
+        :param proof: what the deletion rests on; None for a deletion without a copy.
+        :param rewrites: this task's own open receipt, whose place the new one takes.
+        :return: the receipt, to be completed.
+        :raises StorageError: when it cannot be written; nothing may be sent then.
+        """
+        receipt = {
+            "format": FORMAT,
+            "status": REQUESTED,
+            "api_base": self.api_base,
+            "package_id": self.package_id,
+            "meeting_video_id": video.meeting_video_id,
+            "video": video.public_fields(),
+            "conn_id": self.conn_id,
+            **asdict(self.stamp),
+            "provider_version": __version__,
+            "proof": dict(proof) if proof is not None else None,
+            "requested_at": _now(),
+            "deleted_at": None,
+            "answer": None,
+        }
+        exists, earlier = store.read_json(url)
+        if exists and not self._is_own(earlier, video.meeting_video_id):
+            self._set_aside(store, url, video.meeting_video_id)
+        elif exists and (kept := _worth_keeping(earlier, rewrites)):
+            receipt["previous"] = kept
+        store.replace_json(url, receipt, durable=True)
+        return receipt
+
+    def complete(
+        self,
+        store: Store,
+        url: str,
+        receipt: Mapping[str, Any],
+        answer: Mapping[str, Any] | None,
+        *,
+        confirmed: bool = True,
+    ) -> None:
+        """
+        Complete a receipt after the deletion.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param receipt: what was written before the request.
+        :param answer: the API's words about the recording, without a URL; None where only the list shows it.
+        :param confirmed: whether a list has shown the recording deleted, or no more; else it stays unconfirmed.
+        :raises StorageError: when it cannot be written; a later run completes it.
+        """
+        done = {
+            **receipt,
+            "status": DELETED if confirmed else UNCONFIRMED,
+            "deleted_at": _now() if confirmed else None,
+            "answer": answer,
+            "told_by": "answer" if answer is not None else "list",
+            "completed_by": asdict(self.stamp),
+        }
+        store.replace_json(url, done, durable=True)
+
+    def void(self, store: Store, url: str, receipt: Mapping[str, Any]) -> None:
+        """
+        Void a receipt whose request never went out, or did nothing: an earlier one gets its place again.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param receipt: what was written before the request.
+        :raises StorageError: when it cannot be written.
+        """
+        if store.read_json(url)[1] != receipt:
+            return  # Another run's by now.
+        earlier = receipt.get("previous")
+        store.replace_json(url, earlier or {**receipt, "status": WITHDRAWN}, durable=True)
+
+    def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> bool:
+        """
+        Complete the receipt of a recording that is gone, where an earlier run got no further than the request.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param meeting_video_id: the recording that is gone.
+        :return: whether there was one to complete.
+        :raises StorageError: when it cannot be read or written.
+        """
+        receipt = store.read_json(url)[1]
+        if not self._is_own(receipt, meeting_video_id) or receipt.get("status") not in (REQUESTED, UNCONFIRMED):
+            return False
+        self.complete(store, url, receipt, receipt.get("answer"))
+        return True
+
+    def _set_aside(self, store: Store, url: str, meeting_video_id: str) -> None:
+        """Only what was found to be no receipt of ours: noted first, then read again."""
+        seen = store.identity(url)
+        is_own = self._is_own(store.read_json(url)[1], meeting_video_id)
+        if is_own or not quarantine(store, url, "it is not the receipt of this recording", seen=seen):
+            raise StorageError(f"{url} changed during the check; another run is writing to it")
+
+    def _is_own(self, receipt: Any, meeting_video_id: str) -> bool:
+        """Tell whether a receipt speaks of this recording in this data centre; two may share a folder."""
+        if not isinstance(receipt, dict) or receipt.get("api_base") != self.api_base:
+            return False
+        named = (str(receipt.get("package_id")), str(receipt.get("meeting_video_id")))
+        return tuple(map(str.casefold, named)) == (self.package_id.casefold(), meeting_video_id.casefold())
+
+
+def _worth_keeping(earlier: Mapping[str, Any], rewrites: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Another run may be at work, or was killed after its request: its word must not get lost. Our own is rewritten."""
+    if earlier == rewrites:
+        return earlier.get("previous")
+    return None if earlier.get("status") == WITHDRAWN else earlier
+
+
+def receipt_place(copy_uri: str | None, receipt_destination: str | None, package_id: str, video_id: str) -> str | None:
+    """
+    Name the place of a receipt: beside a verified copy, else below ``receipt_destination``.
+
+    :param copy_uri: the verified copy, or None.
+    :param receipt_destination: where receipts without copies go, or None.
+    :param package_id: the package.
+    :param video_id: the recording.
+    :return: the receipt's URL; None when there is no place for one.
+    """
+    if copy_uri is not None:
+        return Layout.beside(copy_uri).receipt(video_id)
+    return Layout.of(receipt_destination, package_id).receipt(video_id) if receipt_destination else None
+
+
+def _now() -> str:
+    return pendulum.now("UTC").isoformat()

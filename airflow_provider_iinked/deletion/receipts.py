@@ -1,0 +1,154 @@
+"""The receipts of one package's deletion, and the stores that they and the copies lie in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from airflow_provider_iinked.custody.provenance import temp_file_token
+from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
+from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.deletion.recording import Verification
+from airflow_provider_iinked.deletion.request import DeletionRequest, PackageTarget
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.models import Video
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.layout import folder_of
+
+log = logging.getLogger(__name__)
+
+
+class OpenStores:
+    """
+    The stores of one task, each opened once and afresh: nothing in them comes from another task's cache.
+
+    :param task: the running task.
+    """
+
+    def __init__(self, task: TaskIdentity) -> None:
+        self._task = task
+        self._stores: dict[str, Store] = {}
+        self._lock = threading.Lock()
+
+    def open(self, url: str) -> Store:
+        """
+        Open the store of a URL, or return the opened one. What the XCom names is opened in the task's own thread.
+
+        :param url: an object in it.
+        :return: the store.
+        :raises StorageError: when it cannot be opened.
+        """
+        scheme, _, rest = url.partition("://")
+        root = f"{scheme}://{rest.partition('/')[0]}"
+        with self._lock:
+            if root not in self._stores:
+                self._stores[root] = open_store(url, temp_file_token(self._task))
+            return self._stores[root]
+
+
+class PackageReceipts:
+    """
+    Keep the receipts of one package: open before a request, completed or void after it.
+
+    Its methods may run in several threads, each for another recording.
+
+    :param request: the deletion.
+    :param target: the package's part of it.
+    :param api_base: the API in use.
+    :param stores: the task's stores.
+    """
+
+    def __init__(self, request: DeletionRequest, target: PackageTarget, api_base: str, stores: OpenStores) -> None:
+        self._target = target
+        self._destination = request.receipt_destination
+        self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task)
+        self._stores = stores
+        self._open: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def places(self, video_id: str) -> tuple[str, ...]:
+        """
+        Name the places of a recording's receipt: one beside each copy, under the name that the copy has.
+
+        :param video_id: the recording.
+        :return: the receipts' URLs; none when there is no place for one.
+        """
+        if self._target.copies is not None:
+            copies = self._target.copies_of(video_id)
+            found = [receipt_place(copy.uri, None, copy.package_id, copy.meeting_video_id) for copy in copies]
+        else:
+            found = [receipt_place(None, self._destination, self._target.package_id, video_id)]
+        return tuple(place for place in found if place is not None)
+
+    def folders(self) -> set[str]:
+        """
+        Name the folders in which receipts are written.
+
+        :return: their URLs.
+        """
+        if self._target.copies is not None:
+            return {folder_of(copy.uri) for copies in self._target.copies.values() for copy in copies}
+        return {folder_of(place) for place in self.places("any")}
+
+    def open(self, video: Video, verification: Verification | None) -> None:
+        """
+        Write the receipt of a request that is about to be sent, at every place for one.
+
+        :param video: the recording as listed.
+        :param verification: what the deletion rests on.
+        :raises StorageError: when it cannot be written; nothing may be sent then.
+        """
+        facts = verification.facts if verification is not None else ()
+        for place in self.places(video.meeting_video_id):
+            beside = next((fact for fact in facts if folder_of(fact["uri"]) == folder_of(place)), None)
+            proof = {**beside, "copies": list(facts)} if beside is not None and len(facts) > 1 else beside
+            written = self._open.setdefault(video.meeting_video_id, {})
+            written[place] = self._receipts.open(
+                self._stores.open(place), place, video, proof, rewrites=written.get(place)
+            )
+
+    def is_open(self, video_id: str) -> bool:
+        """
+        Tell whether this task has written a receipt that is not completed or void.
+
+        :param video_id: the recording.
+        :return: True when there is one.
+        """
+        return bool(self._open.get(video_id))
+
+    def void(self, video_id: str) -> None:
+        """
+        Void an open receipt: its request never went out, or did nothing. A failure of it is a warning only.
+
+        :param video_id: the recording.
+        """
+        for place, receipt in self._open.pop(video_id, {}).items():
+            try:
+                self._receipts.void(self._stores.open(place), place, receipt)
+            except StorageError as error:
+                log.warning("Video %s: nothing was deleted, but its receipt still says so: %s", video_id, error)
+
+    def complete(self, video_id: str, answer: Video | None, *, confirmed: bool = True) -> None:
+        """
+        Complete this task's own receipt after a deletion.
+
+        :param video_id: the recording.
+        :param answer: the API's words about it; None where only the list shows that it is gone.
+        :param confirmed: whether a list has shown it deleted, or no more.
+        :raises StorageError: when it cannot be written; a later run completes it.
+        """
+        said = answer.public_fields() if answer is not None else None
+        for place, receipt in self._open.pop(video_id, {}).items():
+            self._receipts.complete(self._stores.open(place), place, receipt, said, confirmed=confirmed)
+
+    def complete_left_over(self, video_id: str) -> None:
+        """
+        Complete the receipt of a recording that is gone, where an earlier run got no further than the request.
+
+        :param video_id: the recording.
+        :raises StorageError: when it cannot be read or written.
+        """
+        self.void(video_id)
+        for place in self.places(video_id):
+            if self._receipts.complete_left_over(self._stores.open(place), place, video_id):
+                log.info("Video %s: completed the receipt of an earlier run: %s", video_id, place)

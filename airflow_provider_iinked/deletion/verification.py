@@ -1,0 +1,137 @@
+"""Verifying the copies of one recording, right before its original is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pendulum
+
+from airflow_provider_iinked.arguments import RECHECKS
+from airflow_provider_iinked.custody.record import (
+    copy_mismatches,
+    expected_mismatches,
+    location_mismatches,
+    origin_mismatches,
+    read_stored_video,
+)
+from airflow_provider_iinked.deletion.recording import Verification
+from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
+from airflow_provider_iinked.models import StoredVideo
+from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.url import check_destination, failure_domain
+
+OpenStore = Callable[[str], Store]
+
+
+def verify_recording(
+    open_store: OpenStore,
+    copies: Sequence[StoredVideo],
+    *,
+    api_base: str,
+    recheck: str,
+    stop: Callable[[], bool] = lambda: False,
+) -> Verification:
+    """
+    Verify every copy of a recording: those of the XCom, and those that their custody records promise.
+
+    :param open_store: gives the opened store of a URL, without caches.
+    :param copies: the copies in the XCom; at least one.
+    :param api_base: the API in use.
+    :param recheck: ``sha256`` reads each copy from end to end; ``metadata`` relies on size and the store's validator,
+        and reads where the store gives none.
+    :param stop: asked while a copy is read; True ends it with an error.
+    :return: the verification.
+    :raises VerificationError: when anything does not agree; the recording must not be deleted.
+    :raises StorageError: when a copy cannot be read; the recording must not be deleted.
+    """
+    records: dict[str, Mapping[str, Any]] = {}
+    facts: list[Mapping[str, Any]] = []
+    left = list(copies)
+    while left:
+        copy = left.pop(0)
+        record, found = _verify_copy(open_store(copy.uri), copy, api_base=api_base, recheck=recheck, stop=stop)
+        records[copy.uri] = record
+        facts.append(found)
+        known = [*records, *(other.uri for other in left)]
+        left += [StoredVideo(**{**vars(copy), **places}) for places in _promised(record, copy, known)]
+    first = copies[0]
+    domains = frozenset(failure_domain(uri) for uri in records)
+    return Verification(first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), domains)
+
+
+def _promised(record: Mapping[str, Any], copy: StoredVideo, known: Sequence[str]) -> list[dict[str, str]]:
+    """
+    Name the places of copies that a record promises and nobody has named yet.
+
+    A record's URIs are those of the time when it was written: where as many copies are known as it promises, they may
+    have been moved since, and are not looked for at their old places.
+    """
+    promised = record.get("copies") or []
+    if not isinstance(promised, list) or not all(isinstance(uri, str) for uri in promised):
+        _refuse(copy, ["its custody record does not say where its other copies are"])
+    if len(promised) < len(known):
+        return []
+    try:
+        others = [uri for uri in map(check_destination, promised) if uri not in known]
+    except InvalidArgumentError:
+        _refuse(copy, ["its custody record names another copy by a URL that cannot be used"])
+    return [{"uri": uri, "custody_uri": Layout.beside(uri).record(copy.meeting_video_id)} for uri in others]
+
+
+def _verify_copy(
+    store: Store, claim: StoredVideo, *, api_base: str, recheck: str, stop: Callable[[], bool]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Read the custody record afresh, compare it with the XCom and the API in use, and look at the copy itself."""
+    record = _stored_record(store, claim, api_base)
+    by_metadata = recheck == RECHECKS[1] and bool(record.get("validator"))
+    _refuse(
+        claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
+    )
+    store.fsync(claim.uri, claim.custody_uri)
+    return record, {
+        "kind": "metadata" if by_metadata else "sha256",
+        "uri": claim.uri,
+        "custody_uri": claim.custody_uri,
+        "size": claim.size,
+        "sha256": claim.sha256,
+        "validator": record.get("validator"),
+        "checked_at": pendulum.now("UTC").isoformat(),
+    }
+
+
+def _stored_record(store: Store, claim: StoredVideo, api_base: str) -> dict[str, Any]:
+    _refuse(claim, location_mismatches(claim))
+    exists, record = store.read_json(claim.custody_uri)
+    if not exists:
+        _refuse(claim, ["its custody record is gone"])
+    if read_stored_video(record, claim.custody_uri) is None:
+        _refuse(claim, ["its custody record cannot be read"])
+    problems = origin_mismatches(
+        record, api_base=api_base, package_id=claim.package_id, meeting_video_id=claim.meeting_video_id
+    )
+    _refuse(claim, problems + expected_mismatches(record, claim))
+    return dict(record)
+
+
+def _byte_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any], stop: Callable[[], bool]) -> list[str]:
+    read = store.sha256(claim.uri, stop)
+    if read is None:
+        return ["its copy is gone"]
+    return copy_mismatches(record, size=read[1], sha256=read[0], validator=None)
+
+
+def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any]) -> list[str]:
+    info = store.info(claim.uri)
+    if info is None:
+        return ["its copy is gone"]
+    return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
+
+
+def _refuse(claim: StoredVideo, problems: list[str]) -> None:
+    if problems:
+        raise VerificationError(
+            f"kept on the platform, its copy is not verified: {'; '.join(problems)} ({claim.uri}). "
+            "Move record and copy away and clear the download to copy it again"
+        )

@@ -1,0 +1,307 @@
+"""What every store can do: the interface that download, deletion and custody know. Never a scheme, never fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.storage.errors import translate_errors
+from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
+
+READ_SIZE: Final = 4 << 20
+
+ObjectIdentity = tuple[tuple[str, str], ...]
+"""What tells one object under a name from the next one under the same name."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """
+    What a store says about an object.
+
+    :param size: its bytes; None where the store does not say.
+    :param validator: ``etag`` and ``version_id`` as far as the store gives them; None where it gives none.
+    :param modified: when it was written, in seconds since 1970; None where the store does not say.
+    :param identity: tells it from the next object under the same name.
+    """
+
+    size: int | None
+    validator: Mapping[str, str] | None
+    modified: float | None
+    identity: ObjectIdentity
+
+
+class Upload(ABC):
+    """
+    One object on its way; it becomes visible only when it is whole.
+
+    :param url: its final name.
+    :param size: its bytes, as expected.
+    """
+
+    def __init__(self, url: str, size: int) -> None:
+        self.url = url
+        self.size = size
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """
+        Append bytes.
+
+        :param data: the bytes.
+        """
+
+    @abstractmethod
+    def publish(self) -> ObjectInfo | None:
+        """
+        Give the whole object its final name.
+
+        :return: what the store says about it now; None when it is not there, although the store took it.
+        :raises FileExistsError: when that name is taken; nothing is overwritten, the upload can be discarded.
+        """
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Leave nothing behind. May be called twice, and after :meth:`publish`."""
+
+
+class Store(ABC):
+    """
+    One opened store, without caches: each answer is the store's own, of this moment.
+
+    Open it in the task's own thread (the connection is looked up there); afterwards threads may share it.
+
+    :param url: a checked destination, or the URL of an object.
+    :param token: marks the temporary names of this run, so that its next try may remove what a killed one left.
+    """
+
+    on_worker_disk: ClassVar[bool] = False
+    """True where the objects lie on the worker's own disk, and may go with the worker."""
+
+    def __init__(self, url: str, token: str = NO_RUN) -> None:
+        self.token = token
+        self.scheme = url.partition("://")[0]
+
+    @abstractmethod
+    def info(self, url: str) -> ObjectInfo | None:
+        """
+        Look at an object.
+
+        :param url: the object.
+        :return: what the store says about it; None when it does not exist.
+        :raises StorageError: when it cannot be looked at.
+        """
+
+    def identity(self, url: str) -> ObjectIdentity | None:
+        """
+        Note what lies under a name now, to tell later whether it is still the same.
+
+        :param url: the object.
+        :return: its identity; None when it does not exist.
+        :raises StorageError: when it cannot be looked at.
+        """
+        info = self.info(url)
+        return None if info is None else info.identity
+
+    @abstractmethod
+    def list_names(self, url: str) -> list[str]:
+        """
+        List the names right below a folder.
+
+        :param url: the folder.
+        :return: names without their path; empty when the folder does not exist.
+        :raises StorageError: when it cannot be listed.
+        """
+
+    @abstractmethod
+    def read_bytes(self, url: str) -> bytes | None:
+        """
+        Read a small object.
+
+        :param url: the object.
+        :return: its bytes; None when it does not exist.
+        :raises StorageError: when it cannot be read.
+        """
+
+    def read_json(self, url: str) -> tuple[bool, Any]:
+        """
+        Read a small JSON object.
+
+        :param url: the object.
+        :return: whether it exists, and its value (None when it is no JSON).
+        :raises StorageError: when it cannot be read.
+        """
+        text = self.read_bytes(url)
+        if text is None:
+            return False, None
+        try:
+            return True, json.loads(text)
+        except (ValueError, RecursionError):
+            return True, None
+
+    @abstractmethod
+    def read_chunks(self, url: str) -> Iterator[bytes]:
+        """
+        Read an object from its first byte to its last, in constant memory.
+
+        :param url: the object.
+        :return: its bytes, in pieces.
+        :raises FileNotFoundError: when it does not exist.
+        :raises StorageError: when it cannot be read.
+        """
+
+    def sha256(self, url: str, stop: Callable[[], bool] = lambda: False) -> tuple[str, int] | None:
+        """
+        Read an object from its first byte to its last and hash it.
+
+        :param url: the object.
+        :param stop: asked between two reads; True ends the reading with an error.
+        :return: hex digest and number of bytes; None when it does not exist.
+        :raises StorageError: when it cannot be read.
+        """
+        digest = hashlib.sha256()
+        size = 0
+        try:
+            for data in self.read_chunks(url):
+                if stop():
+                    raise StorageError(f"Reading {url} was stopped.")
+                digest.update(data)
+                size += len(data)
+        except FileNotFoundError:
+            return None
+        return digest.hexdigest(), size
+
+    @abstractmethod
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+        """
+        Write a small object, whole or not at all, and only if its name is free.
+
+        :param url: the object.
+        :param data: its bytes.
+        :param durable: whether it must survive a loss of power before this returns.
+        :return: False when the name is taken.
+        :raises StorageError: when it cannot be written.
+        """
+
+    @abstractmethod
+    def replace_bytes(self, url: str, data: bytes, *, durable: bool = False) -> None:
+        """
+        Write a small object, whole or not at all, whether its name is taken or not.
+
+        :param url: the object.
+        :param data: its bytes.
+        :param durable: whether it must survive a loss of power before this returns.
+        :raises StorageError: when it cannot be written.
+        """
+
+    def create_json(self, url: str, value: Mapping[str, Any], *, durable: bool = False) -> bool:
+        """
+        Write a small JSON object, whole or not at all, and only if its name is free.
+
+        :param url: the object.
+        :param value: what to write.
+        :param durable: whether it must survive a loss of power before this returns.
+        :return: False when the name is taken.
+        :raises StorageError: when it cannot be written.
+        """
+        return self.create_bytes(url, json_bytes(value), durable=durable)
+
+    def replace_json(self, url: str, value: Mapping[str, Any], *, durable: bool = False) -> None:
+        """
+        Write a small JSON object, whole or not at all, whether its name is taken or not.
+
+        :param url: the object.
+        :param value: what to write.
+        :param durable: whether it must survive a loss of power before this returns.
+        :raises StorageError: when it cannot be written.
+        """
+        self.replace_bytes(url, json_bytes(value), durable=durable)
+
+    @abstractmethod
+    def rename_no_replace(self, source: str, target: str) -> None:
+        """
+        Give an object another name on the store's side.
+
+        :param source: the object.
+        :param target: its new name, which must be free.
+        :raises FileExistsError: when the new name is taken; nothing is renamed then.
+        :raises StorageError: when it cannot be renamed, or another lies there meanwhile; nothing is removed then.
+        """
+
+    @abstractmethod
+    def remove(self, url: str) -> None:
+        """
+        Remove one object, named literally.
+
+        :param url: the object; one that does not exist is fine.
+        :raises StorageError: when it cannot be removed.
+        """
+
+    def fsync(self, *urls: str) -> None:
+        """
+        Make sure that objects survive a loss of power; object stores do so by themselves.
+
+        :param urls: the objects.
+        :raises StorageError: when the disk cannot be synced.
+        """
+        return
+
+    def upload(self, url: str, size: int) -> Upload:
+        """
+        Start to write an object.
+
+        :param url: the final name.
+        :param size: its bytes, as expected.
+        :return: the upload; nothing is visible under the final name yet.
+        :raises StorageError: when the store refuses.
+        """
+        with translate_errors("begin to write", url):
+            return self._start_upload(url, size)
+
+    @abstractmethod
+    def _start_upload(self, url: str, size: int) -> Upload: ...
+
+    def remove_stale(self, folder: str) -> None:
+        """
+        Remove temporary names that a killed run left: this run's own, and those of others older than a day.
+
+        What cannot be removed is left, with a warning.
+
+        :param folder: the folder to look through.
+        """
+        remove_stale_temp_files(self, folder)
+
+    def remove_temporary(self, url: str) -> None:
+        """
+        Remove one temporary name of a run that is dead, and what belongs to it.
+
+        :param url: the object.
+        :raises StorageError: when it cannot be removed.
+        """
+        self.remove(url)
+
+    @classmethod
+    def console_url(cls, folder: str) -> str | None:
+        """
+        Name the page of a cloud console that shows a folder.
+
+        :param folder: the folder's URL, as the provider writes it.
+        :return: the page; None where there is none that a browser can open.
+        """
+        return None
+
+
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    """
+    Write a JSON object as it lies in the archive.
+
+    :param value: the object.
+    :return: its bytes.
+    """
+    return json.dumps(value, indent=2).encode() + b"\n"

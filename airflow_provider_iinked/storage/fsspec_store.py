@@ -1,0 +1,246 @@
+"""Any store that fsspec can open: the common ground of the object stores. Only this folder knows fsspec."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
+from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.errors import translate_errors
+from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
+
+_BLOCK: Final = 16 << 20
+_MAX_BLOCKS: Final = 9_000
+
+# Names under which fsspec's file systems report the store's own validators, by what they mean.
+_VALIDATORS: Mapping[str, tuple[str, ...]] = {
+    "etag": ("ETag", "etag"),
+    "version_id": ("VersionId", "version_id", "generation"),
+}
+# What tells one object under a name from the next one under the same name; each store gives some of them.
+_IDENTITY: Final = (
+    *(name for names in _VALIDATORS.values() for name in names),
+    *("LastModified", "last_modified", "ino", "mtime", "size"),
+)
+_TIMES: Final = ("mtime", "LastModified", "last_modified", "updated")
+
+
+class FsspecStore(Store):
+    """
+    A store through ObjectStoragePath, with a file system of its own that caches nothing.
+
+    Right for any file system whose ``mode="create"`` refuses a taken name; what a store can do better, or must do
+    otherwise, stands in its own class.
+    """
+
+    extra: ClassVar[str | None] = None
+    """The extra of this package that brings what the store needs."""
+
+    def __init__(self, url: str, token: str = NO_RUN) -> None:
+        super().__init__(url, token)
+        try:
+            self.fs = _without_caches(ObjectStoragePath(url).fs)
+        except (ValueError, ImportError) as error:
+            install = f"pip install 'airflow-provider-iinked[{self.extra}]'" if self.extra else "its fsspec package"
+            raise InvalidArgumentError(
+                f"Airflow knows no file system for {self.scheme}:// ({type(error).__name__}). Nothing was sent. "
+                f"Install what it needs: {install}."
+            ) from None
+        except Exception as error:
+            raise StorageError(
+                f"The storage behind {self.scheme}:// could not be opened ({reason_of(error)}). Nothing was sent. "
+                "Check the connection in the URL."
+            ) from None
+
+    def path(self, url: str) -> str:
+        """
+        Turn a URL of this store into the file system's own path.
+
+        :param url: the URL, with or without a connection id.
+        :return: the path.
+        """
+        scheme, _, rest = url.partition("://")
+        netloc, slash, key = rest.partition("/")
+        return str(self.fs._strip_protocol(f"{scheme}://{netloc.rpartition('@')[2]}{slash}{key}"))
+
+    def info(self, url: str) -> ObjectInfo | None:
+        """Look at an object."""
+        with translate_errors("look at", url):
+            try:
+                self.fs.invalidate_cache()
+                found: dict[str, Any] = self.fs.info(self.path(url))
+            except FileNotFoundError:
+                return None
+            return read_info(found) if found.get("type") != "directory" else None
+
+    def list_names(self, url: str) -> list[str]:
+        """List the names right below a folder."""
+        with translate_errors("list", url):
+            try:
+                self.fs.invalidate_cache()
+                found = self.fs.ls(self.path(url), detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            return [str(name).rstrip("/").rpartition("/")[2] for name in found]
+
+    def read_bytes(self, url: str) -> bytes | None:
+        """Read a small object."""
+        with translate_errors("read", url):
+            try:
+                self.fs.invalidate_cache()
+                return bytes(self.fs.cat_file(self.path(url)))
+            except FileNotFoundError:
+                return None
+
+    def read_chunks(self, url: str) -> Iterator[bytes]:
+        """Read an object in pieces."""
+        missing = False
+        with translate_errors("read", url):
+            try:
+                self.fs.invalidate_cache()
+                with self.fs.open(self.path(url), "rb", block_size=READ_SIZE, cache_type="readahead") as stream:
+                    while data := stream.read(READ_SIZE):
+                        yield data
+            except FileNotFoundError:
+                missing = True
+        if missing:
+            raise FileNotFoundError(url)
+
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+        """Write a small object if its name is free; the store itself sees to that where it knows conditions."""
+        with translate_errors("write", url):
+            if self.info(url) is not None:
+                return False
+            try:
+                self.fs.pipe_file(self.path(url), data, mode="create")
+            except FileExistsError:
+                return False
+            except Exception:
+                if self.info(url) is None:
+                    raise
+                return False
+            return True
+
+    def replace_bytes(self, url: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a small object, whether its name is taken or not."""
+        with translate_errors("write", url):
+            self.fs.pipe_file(self.path(url), data)
+
+    def rename_no_replace(self, source: str, target: str) -> None:
+        """Copy on the store's side, look at both, then remove the source."""
+        with translate_errors("move", source):
+            if self.info(target) is not None:
+                raise FileExistsError(target)
+            seen = self.info(source)
+            self._copy(source, target)
+            after = self.info(target)
+            if seen is None or after is None or after.size is None or after.size != seen.size:
+                raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
+            if self.identity(source) != seen.identity:
+                raise StorageError(f"{source} changed while it was moved to {target}. Nothing was removed.")
+            self.fs.rm_file(self.path(source))
+
+    def _copy(self, source: str, target: str) -> None:
+        self.fs.cp_file(self.path(source), self.path(target))
+
+    def remove(self, url: str) -> None:
+        """Remove one object."""
+        with translate_errors("remove", url), contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(url))
+
+    def _start_upload(self, url: str, size: int) -> Upload:
+        return TempThenRenameUpload(self, url, size)
+
+
+class StreamUpload(Upload):
+    """
+    An upload through a file object of fsspec.
+
+    :param store: where to.
+    :param url: the final name.
+    :param size: its bytes, as expected.
+    """
+
+    _options: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, store: FsspecStore, url: str, size: int) -> None:
+        super().__init__(url, size)
+        self.store = store
+
+    def _open(self, path: str) -> Any:
+        block = max(_BLOCK, -(-self.size // _MAX_BLOCKS))
+        return self.store.fs.open(path, "wb", block_size=block, **self._options)
+
+    def _refuse_taken_name(self) -> None:
+        if self.store.info(self.url) is not None:
+            raise FileExistsError(self.url)
+
+
+class TempThenRenameUpload(StreamUpload):
+    """A temporary name in the same folder, and a rename on the store's side."""
+
+    def __init__(self, store: FsspecStore, url: str, size: int) -> None:
+        super().__init__(store, url, size)
+        self._temporary = temporary(without_suffix(url), store.token)
+        self._stream = self._open(store.path(self._temporary))
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        self._stream.write(data)
+
+    def publish(self) -> ObjectInfo | None:
+        """Rename the object to its final name."""
+        self._stream.close()
+        self._refuse_taken_name()
+        self.store.rename_no_replace(self._temporary, self.url)
+        return self.store.info(self.url)
+
+    def discard(self) -> None:
+        """Remove the temporary object."""
+        with contextlib.suppress(Exception):
+            self._stream.close()
+        self.store.remove(self._temporary)
+
+
+def read_info(found: Mapping[str, Any]) -> ObjectInfo:
+    """
+    Read what a file system of fsspec says about an object.
+
+    :param found: its answer.
+    :return: what we make of it.
+    """
+    validator = {
+        meaning: str(found[name]).strip('"')
+        for meaning, names in _VALIDATORS.items()
+        for name in names
+        if found.get(name) not in (None, "", "null")
+    }
+    return ObjectInfo(
+        size=found.get("size"),
+        validator=validator or None,
+        modified=next((seconds for name in _TIMES if (seconds := _seconds(found.get(name))) is not None), None),
+        identity=tuple((name, str(found[name])) for name in _IDENTITY if name in found),
+    )
+
+
+def _seconds(time: object) -> float | None:
+    if isinstance(time, datetime):
+        return time.timestamp()
+    return time if isinstance(time, (int, float)) and not isinstance(time, bool) else None
+
+
+def _without_caches(fs: Any) -> Any:
+    """Build a second instance of a file system that remembers nothing."""
+    options = {**fs.storage_options, "skip_instance_cache": True}
+    try:
+        fresh = type(fs)(*fs.storage_args, **options, use_listings_cache=False)
+    except TypeError:
+        fresh = type(fs)(*fs.storage_args, **options)
+    if hasattr(fresh, "dircache") and hasattr(fresh.dircache, "use_listings_cache"):
+        fresh.dircache.use_listings_cache = False
+    return fresh

@@ -1,1 +1,0 @@
-"""Fetching one recording: its source, its bytes, their digest; resumable and in constant memory."""

@@ -1,0 +1,161 @@
+"""What a person approves: the plan's digest, the table, and what counts as a person's yes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_iinked.deletion.approval import (
+    MAX_ROWS,
+    PlannedCopy,
+    PlannedDeletion,
+    parse_approval,
+    plan_sha256,
+    plan_table,
+    read_plan,
+)
+from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
+
+COPY = PlannedCopy("s3://evidence/p1/v1.mp4", 1000, "a" * 64, "2036-01-01T00:00:00Z", "COMPLIANCE")
+ONE = PlannedDeletion("https://x/api/v1", "p1", "v1", "2026-01-01T00:00:00Z", "PT6S", 1000, "m1", (COPY,))
+TWO = replace(ONE, meeting_video_id="v2", copies=())
+YES = {"approved": True, "plan_sha256": "b" * 64, "responded_by": "ada", "responded_at": "2026-01-02T00:00:00Z"}
+
+
+def preview(*recordings: PlannedDeletion, **changes):
+    plan = [recording.as_xcom() for recording in recordings]
+    return {
+        "packageId": "p1",
+        "videos": [],
+        "preview": True,
+        "plan": plan,
+        "plan_sha256": plan_sha256(recordings),
+    } | changes
+
+
+def test_a_plan_comes_back_from_its_xcom():
+    assert read_plan(preview(ONE, TWO)) == (ONE, TWO)
+
+
+def test_plans_of_mapped_previews_are_one_plan():
+    assert read_plan([[preview(ONE)], preview(TWO)]) == (ONE, TWO)
+
+
+def test_the_order_of_recordings_and_copies_does_not_count():
+    other = replace(COPY, uri="gs://evidence/p1/v1.mp4")
+    assert plan_sha256([ONE, TWO]) == plan_sha256([TWO, ONE])
+    assert plan_sha256([replace(ONE, copies=(COPY, other))]) == plan_sha256([replace(ONE, copies=(other, COPY))])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"api_base": "https://y/api/v1"},
+        {"package_id": "p2"},
+        {"meeting_video_id": "v9"},
+        {"time_created": "2026-01-01T00:00:01Z"},
+        {"duration": "PT7S"},
+        {"size": 1001},
+        {"meeting_id": "m2"},
+        {"copies": ()},
+        {"copies": (replace(COPY, sha256="c" * 64),)},
+        {"copies": (replace(COPY, uri="s3://other/p1/v1.mp4"),)},
+        {"copies": (replace(COPY, retain_until="2030-01-01T00:00:00Z"),)},
+        {"copies": (replace(COPY, retention_mode="GOVERNANCE"),)},
+        {"copies": (COPY, replace(COPY, uri="gs://evidence/p1/v1.mp4"))},
+    ],
+    ids=str,
+)
+def test_whatever_a_person_sees_changes_the_digest(change):
+    assert plan_sha256([ONE]) != plan_sha256([replace(ONE, **change)])
+
+
+def test_a_recording_more_or_less_changes_the_digest():
+    assert len({plan_sha256([]), plan_sha256([ONE]), plan_sha256([ONE, TWO])}) == 3
+
+
+@given(st.sets(st.integers(0, 30), min_size=1), st.data())
+def test_what_an_earlier_try_deleted_and_what_is_left_make_the_same_digest(numbers, data):
+    plan = [replace(ONE, meeting_video_id=f"v{number}") for number in sorted(numbers)]
+    gone = data.draw(st.sets(st.sampled_from([recording.meeting_video_id for recording in plan])))
+    done = {recording.key: recording.digest() for recording in plan if recording.meeting_video_id in gone}
+    left = [recording for recording in plan if recording.meeting_video_id not in gone]
+    assert plan_sha256(left, done=done) == plan_sha256(plan)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "text", 7, {}, {"preview": True}, preview(ONE, preview=False), preview(ONE, plan_sha256="0" * 64)],
+    ids=repr,
+)
+def test_what_is_no_preview_is_refused(value):
+    with pytest.raises(InvalidArgumentError, match="Nothing was asked"):
+        read_plan(value)
+
+
+def test_a_plan_with_a_changed_recording_is_refused():
+    edited = preview(ONE)
+    edited["plan"][0]["size"] = 5
+    with pytest.raises(InvalidArgumentError, match="do not agree"):
+        read_plan(edited)
+
+
+def test_a_plan_with_fields_of_another_form_is_refused():
+    edited = preview(ONE)
+    edited["plan"][0]["surprise"] = 5
+    with pytest.raises(InvalidArgumentError, match="cannot be read"):
+        read_plan(edited)
+
+
+def test_a_persons_yes_is_read():
+    approval = parse_approval(YES)
+    assert (approval.responded_by, approval.plan_sha256) == ("ada", "b" * 64)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "not the output of an approval task"),
+        ("Approve", "not the output of an approval task"),
+        ([YES], "not the output of an approval task"),
+        ({"approved": True}, "not the output of an approval task"),
+        (YES | {"approved": False}, r"not approved \(answer of ada\)"),
+        (YES | {"approved": "True"}, "not approved"),
+        (YES | {"approved": 1}, "not approved"),
+        (YES | {"responded_by": None}, "No person"),
+        (YES | {"responded_by": " "}, "No person"),
+        (YES | {"plan_sha256": None}, "no digest"),
+        (YES | {"plan_sha256": "short"}, "no digest"),
+        (YES | {"responded_at": None}, "no time"),
+    ],
+    ids=repr,
+)
+def test_everything_else_is_no_approval(value, reason):
+    with pytest.raises(ApprovalError, match=reason):
+        parse_approval(value)
+
+
+def test_the_table_shows_each_recording_with_its_copies_and_locks():
+    text = plan_table([ONE, TWO])
+    assert "Deletes 2 recordings of 1 packages" in text
+    assert "1 of them have no copy" in text
+    (row,) = [line for line in text.splitlines() if "| v1 |" in line]
+    for part in ("p1", "2026-01-01T00:00:00Z", "PT6S", "1,000 bytes", "s3://evidence/p1/v1.mp4", "locked until 2036"):
+        assert part in row
+    assert plan_sha256([ONE, TWO]) in text
+
+
+def test_the_table_ends_where_nobody_reads_on_and_says_how_many_are_left():
+    text = plan_table([replace(ONE, meeting_video_id=f"v{number}") for number in range(MAX_ROWS + 3)])
+    assert "3 more" in text
+    assert len([line for line in text.splitlines() if line.startswith("| p1 |")]) == MAX_ROWS
+
+
+def test_no_value_is_read_as_markdown_or_html():
+    text = plan_table([replace(ONE, duration="<b>x</b>|y", time_created="`z`\n| a |")])
+    assert "<b>" not in text
+    (row,) = [line for line in text.splitlines() if "v1" in line]
+    assert row.replace("\\|", "").count("|") == 7

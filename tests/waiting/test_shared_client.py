@@ -1,0 +1,260 @@
+"""All waits of a connection share one client and one timetable, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import gc
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from airflow_provider_iinked.api import async_client, shared_client
+from airflow_provider_iinked.api.settings import ApiSettings
+from airflow_provider_iinked.simulator import Fault, IinkedSimulator
+from tests.waiting.wait_helpers import make_trigger, run_trigger
+
+
+async def start(triggers: list[Any]) -> list[asyncio.Task[dict[str, Any]]]:
+    return [asyncio.create_task(run_trigger(trigger)) for trigger in triggers]
+
+
+def waiting(sim: IinkedSimulator, count: int, **arguments: Any) -> list[Any]:
+    return [
+        make_trigger(sim.add_package(videos=[{"state": "queued"}]), **{"end_time": time.time() + 60, **arguments})
+        for _ in range(count)
+    ]
+
+
+def archive_all(sim: IinkedSimulator) -> None:
+    for package in sim.packages():
+        for video in package.videos:
+            sim.set_state(package.package_id, video, "archived")
+
+
+def sessions() -> int:
+    gc.collect()
+    # By type, not isinstance: asking a lazy proxy of Airflow for its class would make it import.
+    return sum(type(thing) is aiohttp.ClientSession and not thing.closed for thing in gc.get_objects())
+
+
+def test_two_hundred_waits_share_one_client_and_close_it(iinked_simulator: IinkedSimulator) -> None:
+    async def run() -> tuple[int, int, list[dict[str, Any]], int]:
+        tasks = await start(waiting(iinked_simulator, 200, poll_interval=2.0))
+        while len({record.package_id for record in iinked_simulator.ledger.requests()}) < 200:
+            await asyncio.sleep(0.2)
+        during, sockets = shared_client.open_clients(), iinked_simulator.ledger.sockets(host="api")
+        archive_all(iinked_simulator)
+        return during, sockets, await asyncio.gather(*tasks), shared_client.open_clients()
+
+    during, sockets, events, after = asyncio.run(run())
+    assert (during, after) == (1, 0)
+    assert sockets <= async_client.MAX_SOCKETS
+    assert {event["status"] for event in events} == {"ready"}
+    assert sessions() == 0
+
+
+def test_polls_are_spread_over_the_interval(iinked_simulator: IinkedSimulator) -> None:
+    async def run() -> None:
+        tasks = await start(waiting(iinked_simulator, 200, poll_interval=2.0))
+        await asyncio.sleep(6.5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+    times = [record.time for record in iinked_simulator.ledger.requests()]
+    steady = [at for at in times if times[0] + 2 <= at < times[0] + 6]
+    assert abs(len(steady) - 400) <= 20
+    assert max(bisect.bisect_left(steady, at + 0.25) - index for index, at in enumerate(steady)) <= 25 * 2
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5, 50])
+def test_a_wait_cancelled_at_any_step_gives_its_share_back(iinked_simulator: IinkedSimulator, steps: int) -> None:
+    async def run() -> int:
+        (trigger,) = waiting(iinked_simulator, 1, poll_interval=0.1)
+
+        async def drive() -> None:
+            async for _ in trigger.run():
+                pass
+
+        task = asyncio.create_task(drive())
+        for _ in range(steps):
+            await asyncio.sleep(0.005 if steps > 10 else 0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await trigger.cleanup()
+        await trigger.cleanup()
+        return shared_client.open_clients()
+
+    assert asyncio.run(run()) == 0
+    assert sessions() == 0
+
+
+def test_releasing_twice_does_not_close_what_others_use(iinked_simulator: IinkedSimulator) -> None:
+    async def run() -> tuple[int, int]:
+        settings = ApiSettings(iinked_simulator.api_base, ("api_key", iinked_simulator.api_key))
+        first, second = await shared_client.acquire(settings), await shared_client.acquire(settings)
+        await first.release()
+        await first.release()
+        between = shared_client.open_clients()
+        await second.release()
+        return between, shared_client.open_clients()
+
+    assert asyncio.run(run()) == (1, 0)
+
+
+def test_other_settings_are_another_client(iinked_simulator: IinkedSimulator) -> None:
+    async def run() -> int:
+        base = iinked_simulator.api_base
+        shares = [
+            await shared_client.acquire(settings)
+            for settings in (
+                ApiSettings(base, ("api_key", "a")),
+                ApiSettings(base, ("api_key", "b")),
+                ApiSettings(base, ("api_key", "a"), timeout=1.0),
+            )
+        ]
+        count = shared_client.open_clients()
+        for share in shares:
+            await share.release()
+        return count
+
+    assert asyncio.run(run()) == 3
+
+
+def test_after_a_429_nobody_asks_before_retry_after_and_nobody_is_lost(iinked_simulator: IinkedSimulator) -> None:
+    async def run() -> list[dict[str, Any]]:
+        tasks = await start(waiting(iinked_simulator, 100, poll_interval=2.0))
+        await asyncio.sleep(2.5)
+        iinked_simulator.faults.add(
+            Fault(call="list", kind="status", status=429, headers={"Retry-After": "3"}, body={"error": "too_many"})
+        )
+        await asyncio.sleep(2)
+        archive_all(iinked_simulator)
+        return await asyncio.gather(*tasks)
+
+    events = asyncio.run(run())
+    records = iinked_simulator.ledger.requests()
+    (refused,) = [record.time for record in records if record.status == 429]
+    # Those in flight had been sent when the answer came.
+    later = sorted(record.time for record in records if record.time > refused + 0.1)
+    assert later[0] >= refused + 3
+    assert {event["status"] for event in events} == {"ready"}
+    assert len(events) == 100
+    assert max(bisect.bisect_left(later, at + 0.25) - index for index, at in enumerate(later)) <= 13 * 2
+
+
+def test_a_pause_outlasts_the_client_that_was_told_of_it(iinked_simulator: IinkedSimulator) -> None:
+    package = iinked_simulator.add_package(videos=["a"])
+    iinked_simulator.faults.add(
+        Fault(call="list", kind="status", status=429, headers={"Retry-After": "2"}, body={"error": "too_many"})
+    )
+
+    async def run() -> None:
+        await run_trigger(make_trigger(package, end_time=time.time() + 0.5))
+        assert shared_client.open_clients() == 0
+        await run_trigger(make_trigger(package))
+
+    asyncio.run(run())
+    first, second = [record.time for record in iinked_simulator.ledger.requests()]
+    assert second >= first + 2
+
+
+def test_all_waits_together_keep_the_ceiling(iinked_simulator: IinkedSimulator, connect: Callable[..., None]) -> None:
+    connect(max_requests_per_second=20)
+
+    async def run() -> None:
+        tasks = await start(waiting(iinked_simulator, 60, poll_interval=1.0))
+        await asyncio.sleep(5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+    records = iinked_simulator.ledger.requests()
+    times = [record.time for record in records]
+    assert max(bisect.bisect_left(times, at + 1.0) - index for index, at in enumerate(times)) <= 23
+    assert len({record.package_id for record in records}) == 60
+
+
+def test_waits_whose_key_is_refused_together_fail_and_ask_no_more(iinked_simulator: IinkedSimulator) -> None:
+    async def run() -> list[dict[str, Any]]:
+        tasks = await start(waiting(iinked_simulator, 30, poll_interval=1.0))
+        await asyncio.sleep(1.5)
+        iinked_simulator.rotate_api_key()
+        return await asyncio.gather(*tasks)
+
+    events = asyncio.run(run())
+    assert {event["type"] for event in events} == {"AuthenticationError"}
+    assert sum(record.status == 401 for record in iinked_simulator.ledger.requests()) == 30
+
+
+def test_waits_that_start_together_read_their_connection_once(
+    iinked_simulator: IinkedSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+    readings = []
+    real = IinkedSignHook.aget_settings
+
+    async def counted(self: IinkedSignHook) -> ApiSettings:
+        readings.append(self.iinked_sign_conn_id)
+        return await real(self)
+
+    monkeypatch.setattr(IinkedSignHook, "aget_settings", counted)
+
+    async def run() -> None:
+        tasks = await start(waiting(iinked_simulator, 50, poll_interval=0.5))
+        await asyncio.sleep(1)
+        archive_all(iinked_simulator)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+    assert readings == ["iinked_sign_default"]
+
+
+def test_the_hook_lists_without_blocking_and_shares_the_client(iinked_simulator: IinkedSimulator) -> None:
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+    packages = [iinked_simulator.add_package(videos=["a"] if not number else []) for number in range(7)]
+
+    async def run() -> tuple[list[str], list[str], int, int]:
+        one, two = IinkedSignHook(), IinkedSignHook()
+        videos = [video.meeting_video_id for video in await one.alist_videos(packages[0])]
+        found = [package.package_id async for package in two.alist_packages(page_size=3, all_members=True)]
+        during = shared_client.open_clients()
+        await one.aclose()
+        await two.aclose()
+        return videos, found, during, shared_client.open_clients()
+
+    videos, found, during, after = asyncio.run(run())
+    assert (videos, sorted(found), during, after) == (["a"], sorted(packages), 1, 0)
+
+
+def test_an_answer_that_is_too_long_is_refused(
+    iinked_simulator: IinkedSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(async_client, "MAX_BODY", 100)
+    package = iinked_simulator.add_package(videos=["a"])
+    event = asyncio.run(run_trigger(make_trigger(package, max_consecutive_errors=0)))
+    assert event["type"] == "UnexpectedAnswerError"
+    assert "longer" in event["message"]
+
+
+def test_nothing_keeps_an_event_loop_alive(iinked_simulator: IinkedSimulator) -> None:
+    loops = []
+
+    async def run() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await run_trigger(make_trigger(iinked_simulator.add_package(videos=[{}])))
+
+    asyncio.run(run())
+    # asgiref, below Airflow, remembers the last event loop that used it.
+    asyncio.run(run())
+    gc.collect()
+    assert loops[0]() is None

@@ -1,5 +1,5 @@
 """
 Is a recording whole, so that a player can play it to its end?
 
-Knows a file by its path, and FFmpeg through PyAV; of the package nothing but its errors: no Airflow, network, API, store.
+Knows a file by its path, and FFmpeg through PyAV; of the package only its errors: no Airflow, network, API or store.
 """

@@ -8,7 +8,7 @@ fails the task for good; everything else leaves the task's ``retries`` to work.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -179,15 +179,19 @@ class DeletionNotConfirmedError(IinkedSignError):
     """The list still shows a recording after its deletion was asked for. A retry may help."""
 
 
-def most_retryable(errors: Sequence[IinkedSignError], message: str) -> IinkedSignError:
-    """
-    Make the error that stands for several: one that a retry may help comes first, since then a retry does the rest.
+# --- one error for several ------------------------------------------------------------------------------------------
 
-    :param errors: the errors; at least one.
-    :param message: the message of the one to raise.
-    :return: the error to raise.
+
+def most_retryable(errors: Iterable[IinkedSignError], message: str) -> IinkedSignError:
     """
-    chosen = next((error for error in errors if not isinstance(error, IinkedSignPermanentError)), errors[0])
+    Choose the type of the error that stands for several: a retryable one comes first, since a retry does the rest.
+
+    :param errors: the errors, at least one.
+    :param message: the message of the one to raise.
+    :return: the error to raise, with the status, code and pause of the chosen one.
+    """
+    found = list(errors)
+    chosen = next((error for error in found if not isinstance(error, IinkedSignPermanentError)), found[0])
     raised = type(chosen)(message)
     raised.status, raised.error_code, raised.retry_after = chosen.status, chosen.error_code, chosen.retry_after
     return raised

@@ -123,7 +123,7 @@ def deletion_lineage(api_base: str, packages: Iterable[DeletedPackage]) -> Any:
 
 
 def report_copies(
-    context: Any, operator: Any, hook: IinkedSignHook, folder: str, package_id: str, copies: Sequence[Mapping[str, Any]]
+    context: Any, operator: Any, hook: IinkedSignHook, folder: str, copies: Sequence[Mapping[str, Any]]
 ) -> None:
     """
     Tell hook lineage, and whoever is scheduled on the task's asset aliases, of copies that were proved.
@@ -132,19 +132,20 @@ def report_copies(
     :param operator: the task.
     :param hook: the hook that read the recordings.
     :param folder: the folder below which packages lie.
-    :param package_id: the package.
-    :param copies: custody records in short form; nothing is told of none.
+    :param copies: custody records in short form, of one package or several; each recording counts once.
     """
     if not copies:
         return
+    recordings = {(copy["package_id"], copy["meeting_video_id"]): copy for copy in copies}
     with _quietly("Hook lineage was not told"):
         _note_copies(hook, copies)
     facts = {
-        "meeting_video_ids": ",".join(copy["meeting_video_id"] for copy in copies),
-        "videos": len(copies),
-        "bytes": sum(copy["size"] for copy in copies),
+        "package_id": ",".join(dict.fromkeys(package_id for package_id, _ in recordings)),
+        "meeting_video_ids": ",".join(video_id for _, video_id in recordings),
+        "videos": len(recordings),
+        "bytes": sum(copy["size"] for copy in recordings.values()),
     }
-    announce(context, operator, folder, {"package_id": package_id, "event": "copied", **facts})
+    announce(context, operator, folder, {"event": "copied", **facts})
 
 
 def announce(context: Any, operator: Any, folder: str, facts: Mapping[str, Any]) -> None:

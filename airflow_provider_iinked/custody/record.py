@@ -7,12 +7,13 @@ format refuses it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from airflow_provider_iinked.models import StoredVideo, Video, parse_time
-from airflow_provider_iinked.storage.layout import Kind, Layout, name_of, parse
+from airflow_provider_iinked.storage.layout import Kind, Layout, folder_of, name_of, parse
+from airflow_provider_iinked.storage.url import join
 
 FORMAT: Final = 1
 
@@ -71,6 +72,7 @@ def build_record(
     provider_version: str,
     package_fields: Mapping[str, Any],
     media: Mapping[str, Any] | None = None,
+    copies: Sequence[str] = (),
 ) -> dict[str, Any]:
     """
     Put a custody record together.
@@ -84,6 +86,7 @@ def build_record(
     :param provider_version: version of this provider.
     :param package_fields: package fields that the Dag author wants to keep.
     :param media: what checking that it plays found out; None where that was not asked for.
+    :param copies: URIs of the same recording's copies at the task's other destinations.
     :return: the record, ready for JSON.
     """
     return {
@@ -97,6 +100,7 @@ def build_record(
         **asdict(stamp),
         "provider_version": provider_version,
         "package_fields": dict(package_fields),
+        **({"copies": list(copies)} if copies else {}),
         **({"media": dict(media)} if media is not None else {}),
     }
 
@@ -118,6 +122,19 @@ def read_stored_video(record: object, custody_uri: str) -> StoredVideo | None:
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         return None
     return StoredVideo(**texts, size=size, custody_uri=custody_uri)
+
+
+def stored_beside(record: object, custody_uri: str) -> StoredVideo | None:
+    """
+    Read the short form out of a record, its copy being where the record is now: what the record says of places is
+    history once a folder has been moved as a whole (another prefix, bucket or connection id).
+
+    :param record: the JSON value of the stored record.
+    :param custody_uri: where the record is.
+    :return: the short form; None when something is missing or of the wrong type.
+    """
+    written = read_stored_video(record, custody_uri)
+    return written and replace(written, uri=join(folder_of(custody_uri), name_of(written.uri)))
 
 
 def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:

@@ -327,15 +327,15 @@ class IinkedSignHook(BaseHook):
         :raises TransferError: when it could not be fetched whole; nothing is published then.
         :raises StorageError: when the storage failed.
         """
-        from airflow_provider_iinked.download.request import DownloadRequest
+        from airflow_provider_iinked.download.request import parse_download_request
         from airflow_provider_iinked.download.workflow import download_videos
 
-        order = DownloadRequest(
+        request = parse_download_request(
             package_id=check_id(package_id, "package_id"),
             destination=destination,
-            meeting_video_ids=(check_id(meeting_video_id, "meeting_video_id"),),
+            meeting_video_ids=check_id(meeting_video_id, "meeting_video_id"),
         )
-        return download_videos(self, order)[0]
+        return download_videos(self, request)[0]
 
     def close(self) -> None:
         """Close the session, if one was opened."""

@@ -14,10 +14,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_iinked.arguments import (
     ALL,
+    DEFAULT_CONN_ID,
     NOTSET,
     check_conn_id,
-    check_id,
-    check_video_ids,
+    check_media_depth,
+    refuse_path_object,
     require_bool,
     require_int,
     require_not_none,
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_iinked.deletion.request import DeletionRequest
+    from airflow_provider_iinked.download.stopping import StopSignal
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
     from airflow_provider_iinked.lineage import DeletedPackage
-
-DEFAULT_CONN_ID = "iinked_sign_default"
 
 
 class IinkedDownloadVideosOperator(BaseOperator):
@@ -70,14 +70,14 @@ class IinkedDownloadVideosOperator(BaseOperator):
     def __init__(
         self,
         *,
-        package_id: str,
-        destination: str,
+        package_id: str | Sequence[str],
+        destination: str | Sequence[str],
         meeting_video_ids: str | Sequence[str] = ALL,
         max_parallel: int = 4,
         check_size: bool = True,
         allow_partial: bool = False,
         package_fields: Sequence[str] = (),
-        check_media: bool = False,
+        check_media: bool | str = False,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -87,7 +87,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         require_int(max_parallel, "max_parallel", minimum=1)
         require_bool(check_size, "check_size")
         require_bool(allow_partial, "allow_partial")
-        require_bool(check_media, "check_media")
+        check_media_depth(check_media)
+        refuse_path_object(destination, "destination")
         super().__init__(**kwargs)
         self.package_id = package_id
         self.destination = destination
@@ -99,6 +100,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.check_media = check_media
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
+        self._stop: StopSignal | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """
@@ -106,38 +108,48 @@ class IinkedDownloadVideosOperator(BaseOperator):
 
         :param context: Airflow's context.
         :return: the custody records in short form.
-        :raises InvalidArgumentError: for an argument that is empty-handed or malformed, before any request.
+        :raises InvalidArgumentError: for an argument that is empty or malformed, before any API call.
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
         from airflow_provider_iinked.custody.provenance import task_identity
-        from airflow_provider_iinked.download.request import DownloadRequest, check_package_fields
+        from airflow_provider_iinked.download.request import parse_download_request
+        from airflow_provider_iinked.download.stopping import StopSignal
         from airflow_provider_iinked.download.workflow import download_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
         from airflow_provider_iinked.lineage import report_copies
-        from airflow_provider_iinked.storage.url import check_destination, join
 
-        order = DownloadRequest(
-            package_id=check_id(self.package_id, "package_id"),
-            destination=check_destination(self.destination),
-            meeting_video_ids=check_video_ids(self.meeting_video_ids),
-            max_parallel=require_int(self.max_parallel, "max_parallel", minimum=1),
-            check_size=require_bool(self.check_size, "check_size"),
-            allow_partial=require_bool(self.allow_partial, "allow_partial"),
-            package_fields=check_package_fields(self.package_fields),
-            stamp=task_identity(context),
-            check_media=require_bool(self.check_media, "check_media"),
+        request = parse_download_request(
+            package_id=self.package_id,
+            destination=self.destination,
+            meeting_video_ids=self.meeting_video_ids,
+            max_parallel=self.max_parallel,
+            check_size=self.check_size,
+            allow_partial=self.allow_partial,
+            package_fields=self.package_fields,
+            check_media=self.check_media,
+            task=task_identity(context),
         )
-        label_map_index(context, order.package_id)
+        label_map_index(context, request.packages.label)
         hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        self._stop = StopSignal()
         try:
-            copies = [copy.as_xcom() for copy in download_videos(hook, order)]
+            copies = [copy.as_xcom() for copy in download_videos(hook, request, stop=self._stop)]
         finally:
-            push_links(context, self, hook, join(order.destination, order.package_id))
+            push_links(context, self, hook, request.main_folder)
             hook.close()
         if copies:
             self._copied = (hook.api_base, copies)
-            report_copies(context, self, hook, order.destination, order.package_id, copies)
+            report_copies(context, self, hook, request.destinations[0], copies)
         return copies
+
+    def on_kill(self) -> None:
+        """
+        End the download within a second: sockets are closed, unfinished uploads removed, nothing more is published.
+
+        Airflow calls this from its signal handler, in the middle of :meth:`execute`.
+        """
+        if self._stop is not None:
+            self._stop.request()
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
         """

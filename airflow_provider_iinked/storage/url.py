@@ -63,13 +63,13 @@ def failure_domain(url: str) -> str:
     Name what is lost together with an object: two copies in one failure domain are one copy.
 
     :param url: a checked URL.
-    :return: the kind of store with its bucket, container or host; one word for all disks of the worker. Whoever logs
-        in, and whatever the path is, it is the same domain.
+    :return: the kind of store with its bucket, container or host; one word for all disks of the worker. Login and
+        path make no difference.
     """
-    scheme = url.partition("://")[0]
+    scheme, _, rest = url.partition("://")
     if scheme in _LOCAL_SCHEMES:
         return "file:"
-    netloc = url.partition("://")[2].partition("/")[0].rpartition("@")[2].casefold()
+    netloc = rest.partition("/")[0].rpartition("@")[2].casefold()
     return f"{_SAME_STORE.get(scheme, scheme)}://{netloc}"
 
 

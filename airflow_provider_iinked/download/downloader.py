@@ -16,7 +16,7 @@ from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, Tr
 from airflow_provider_iinked.media.container import SNIFF_SIZE, container_suffix, looks_like_page
 
 if TYPE_CHECKING:
-    from airflow_provider_iinked.media.check import MediaCheck
+    from airflow_provider_iinked.media.streamed import MediaCheck
 
 CHUNK: Final = 1 << 20
 _MAX_FRESH_URLS: Final = 3

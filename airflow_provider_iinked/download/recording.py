@@ -29,7 +29,7 @@ from airflow_provider_iinked.exceptions import (
     VerificationError,
     most_retryable,
 )
-from airflow_provider_iinked.media.check import MediaCheck
+from airflow_provider_iinked.media.streamed import MediaCheck
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import Store, Upload
 from airflow_provider_iinked.storage.layout import Layout, name_of

@@ -36,7 +36,7 @@ from airflow_provider_iinked.exceptions import (
     TransferError,
     VerificationError,
 )
-from airflow_provider_iinked.media.check import require_parser
+from airflow_provider_iinked.media.streamed import require_parser
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
 from airflow_provider_iinked.storage import Store, open_store
 from airflow_provider_iinked.storage.url import join

@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, TransferError
-from airflow_provider_iinked.media.check import MediaCheck, SparseFile
 from airflow_provider_iinked.media.matroska import MatroskaWalker
 from airflow_provider_iinked.media.mp4 import BrokenMediaError, Mp4Walker
+from airflow_provider_iinked.media.streamed import MediaCheck, SparseFile
 from airflow_provider_iinked.simulator import Fault
 from airflow_provider_iinked.simulator.media.content import Content
 

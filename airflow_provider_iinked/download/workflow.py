@@ -33,6 +33,7 @@ from airflow_provider_iinked.exceptions import (
     InvalidArgumentError,
     NotArchivedError,
     StorageError,
+    TaskStoppedError,
     TransferError,
     VerificationError,
 )
@@ -110,7 +111,7 @@ class _Download:
     def _work(self) -> None:
         while self._unlisted or self._ready or self._running:
             if self._stop.requested:
-                raise TransferError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
+                raise TaskStoppedError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
             self._list_packages()
             while self._ready and len(self._running) < self._request.max_parallel:
                 self._submit(*self._ready.popleft())

@@ -100,6 +100,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.check_media = check_media
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
+        self._hook: IinkedSignHook | None = None
         self._stop: StopSignal | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -130,7 +131,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
             task=task_identity(context),
         )
         label_map_index(context, request.packages.label)
-        hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        self._hook = hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         self._stop = StopSignal()
         try:
             copies = [copy.as_xcom() for copy in download_videos(hook, request, stop=self._stop)]
@@ -150,6 +151,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         """
         if self._stop is not None:
             self._stop.request()
+        if self._hook is not None:
+            self._hook.stop()
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
         """

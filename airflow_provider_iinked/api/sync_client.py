@@ -87,7 +87,8 @@ class SyncClient:
         self.session.close()
 
     def abort(self) -> None:
-        """Close all sockets, those of requests in flight included; for ``on_kill`` of what only reads."""
+        """Close all sockets, those of requests in flight included, and send nothing more; for what only reads."""
+        self._stopping.set()
         self.session.close()
         self._live.abort()
 
@@ -219,4 +220,5 @@ def _never_sent(error: BaseException) -> bool:
         return isinstance(error, requests.exceptions.InvalidURL)
     inner: Any = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
+    reason = getattr(reason, "original_error", reason)  # of urllib3's ProxyError: the proxy was not reached
     return isinstance(reason, (NewConnectionError, NameResolutionError))

@@ -105,7 +105,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
                 "consecutive_errors": self.consecutive_errors,
                 "not_before": self.not_before,
                 "warned": self.warned,
-                **self.condition,
+                **{name: list(v) if isinstance(v, tuple) else v for name, v in self.condition.items()},
             },
         )
 

@@ -18,6 +18,7 @@ ALL = {
 PASSING = {
     "IinkedSignError",
     "ServiceUnavailableError",
+    "TaskStoppedError",
     "ServerError",
     "RateLimitError",
     "UnexpectedAnswerError",
@@ -43,6 +44,7 @@ PERMANENT = {
     "StateNotAllowedError",
     "UnrequestedDeletionError",
     "VerificationError",
+    "ApprovalError",
     "RecordingFailedError",
     "RecordingDeletedError",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -196,3 +197,24 @@ def test_a_wait_cancelled_while_its_key_is_exchanged_gives_both_shares_back(
         return shared_client.open_clients()
 
     assert asyncio.run(run()) == 0
+
+
+@pytest.mark.parametrize("name", ["never_fail", "silent_fail"])
+def test_what_has_no_meaning_in_the_triggerer_is_refused_when_the_dag_is_parsed(name: str) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError, match=rf"^{name} .*soft_fail"):
+        sensor(deferrable=True, **{name: True})
+    sensor(deferrable=False, **{name: True})
+
+
+def test_on_kill_ends_the_poke_in_flight_and_sends_nothing_more(iinked_simulator: IinkedSimulator) -> None:
+    package = iinked_simulator.add_package(videos=[{"state": "queued"}])
+    iinked_simulator.faults.add(Fault(call="list", kind="stall", seconds=15, on=2))
+    waiting = sensor(package, timeout=60.0)
+    assert waiting.poke({}) is False
+    threading.Timer(0.5, waiting.on_kill).start()
+    begun = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(exceptions.ServiceUnavailableError):
+            waiting.poke({})
+    assert time.monotonic() - begun < 5
+    assert len(iinked_simulator.ledger.requests()) == 2

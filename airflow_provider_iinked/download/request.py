@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_iinked.arguments import (
     PackageIds,
+    check_folder,
     check_media_depth,
     check_package_ids,
     check_selection,
@@ -34,6 +35,7 @@ class DownloadRequest:
     :param package_fields: package fields to keep in the custody record.
     :param task: the running task.
     :param check_media: whether a copy must play to its end before it is published; ``"decode"`` for every frame.
+    :param media_spool_dir: folder of the worker that recordings are spooled to for that; None for the system's.
     """
 
     packages: PackageIds
@@ -45,6 +47,7 @@ class DownloadRequest:
     package_fields: tuple[str, ...] = ()
     task: TaskIdentity = field(default_factory=TaskIdentity)
     check_media: bool | str = False
+    media_spool_dir: str | None = None
 
     @property
     def main_folder(self) -> str:
@@ -68,6 +71,7 @@ def parse_download_request(
     allow_partial: object = False,
     package_fields: object = (),
     check_media: object = False,
+    media_spool_dir: object = None,
     task: TaskIdentity | None = None,
 ) -> DownloadRequest:
     """
@@ -81,6 +85,7 @@ def parse_download_request(
     :param allow_partial: whether selected recordings that cannot be copied yet are left out.
     :param package_fields: names of package fields.
     :param check_media: whether recordings must play to their end; ``"decode"`` to decode every frame.
+    :param media_spool_dir: folder for spool files; None for the system's.
     :param task: the running task.
     :return: the request.
     :raises InvalidArgumentError: for whatever is empty or malformed; before any API call.
@@ -96,6 +101,7 @@ def parse_download_request(
         package_fields=check_package_fields(package_fields),
         task=task or TaskIdentity(),
         check_media=check_media_depth(check_media),
+        media_spool_dir=check_folder(media_spool_dir, "media_spool_dir"),
     )
 
 

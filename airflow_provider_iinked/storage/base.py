@@ -63,6 +63,11 @@ class Upload(ABC):
         self.url = url
         self.size = size
 
+    @property
+    def local_path(self) -> str | None:
+        """Path of the unpublished bytes, where they are a file of this worker; None elsewhere."""
+        return None
+
     @abstractmethod
     def write(self, data: bytes) -> None:
         """

@@ -1,5 +1,5 @@
 """
-Is a recording a video container, and can a player play it to its end?
+Is a recording whole, so that a player can play it to its end?
 
-Knows files and bytes, and nothing else of the package but its errors and argument checks.
+This package may know a file by its path, FFmpeg through PyAV, and nothing of Airflow, the network, the API or a store.
 """

@@ -1,5 +1,5 @@
 """
 Is a recording whole, so that a player can play it to its end?
 
-This package may know a file by its path, FFmpeg through PyAV, and nothing of Airflow, the network, the API or a store.
+Knows a file by its path, and FFmpeg through PyAV; of the package only its errors: no Airflow, network, API or store.
 """

@@ -50,7 +50,7 @@ _EMPTY_WORDS = frozenset({"none", "null"})
 
 def is_empty_word(text: str) -> bool:
     """
-    Tell whether a text is what a template makes of nothing (``'None'``, ``'null'``).
+    Check whether a text is what a template makes of nothing (``'None'``, ``'null'``).
 
     :param text: a text without surrounding white space.
     :return: True for the words that stand for nothing, in any case.

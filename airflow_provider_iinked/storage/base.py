@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.exceptions import StorageError, reason_of
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
@@ -29,6 +30,8 @@ _IDENTITY: Final = (
     *("LastModified", "last_modified", "ino", "mtime", "size"),
 )
 _TIMES: Final = ("mtime", "LastModified", "last_modified", "updated")
+
+log = logging.getLogger(__name__)
 
 ObjectIdentity = tuple[tuple[str, str], ...]
 """What tells one object under a name from the next one under the same name."""
@@ -85,9 +88,20 @@ class Upload(ABC):
         :raises FileExistsError: when that name is taken; nothing is overwritten, the upload can be discarded.
         """
 
-    @abstractmethod
     def discard(self) -> None:
-        """Leave nothing behind. May be called twice, and after :meth:`publish`."""
+        """
+        Leave nothing behind. May be called twice, and after :meth:`publish`.
+
+        It never raises: what cannot be removed is left for the next run, with a warning, and hides no other error.
+        """
+        try:
+            self._discard()
+        except Exception as error:
+            reason = str(error) if isinstance(error, StorageError) else reason_of(error)
+            log.warning("Could not clean up after the upload of %s: %s", self.url, reason)
+
+    @abstractmethod
+    def _discard(self) -> None: ...
 
 
 class Store(ABC):

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
-from tests.waiting.test_several_packages import Store, Ti
 
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 from airflow_provider_iinked.simulator import IinkedSimulator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedTrigger
+from tests.sensors.test_videos_several_packages import Store, Ti
 from tests.triggers.run_trigger import make_trigger, run_trigger
 
 DAY = 86_400.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_iinked.arguments import (
@@ -16,6 +17,7 @@ from airflow_provider_iinked.arguments import (
     require_int,
 )
 from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.download.retention import MODES, Retention, parse_retention
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import Package, Video, VideoList
 from airflow_provider_iinked.storage.url import check_destination, join
@@ -36,6 +38,7 @@ class DownloadRequest:
     :param task: the running task.
     :param check_media: whether a copy must play to its end before it is published; ``"decode"`` for every frame.
     :param media_spool_dir: folder of the worker that recordings are spooled to for that; None for the system's.
+    :param retention: how long copies and records are locked; None for no lock.
     """
 
     packages: PackageIds
@@ -48,6 +51,7 @@ class DownloadRequest:
     task: TaskIdentity = field(default_factory=TaskIdentity)
     check_media: bool | str = False
     media_spool_dir: str | None = None
+    retention: Retention | None = None
 
     @property
     def main_folder(self) -> str:
@@ -72,6 +76,8 @@ def parse_download_request(
     package_fields: object = (),
     check_media: object = False,
     media_spool_dir: object = None,
+    retain_for: object = None,
+    retention_mode: object = MODES[0],
     task: TaskIdentity | None = None,
 ) -> DownloadRequest:
     """
@@ -86,6 +92,8 @@ def parse_download_request(
     :param package_fields: names of package fields.
     :param check_media: whether recordings must play to their end; ``"decode"`` to decode every frame.
     :param media_spool_dir: folder for spool files; None for the system's.
+    :param retain_for: how long copies are locked: an ISO 8601 duration from the recording's ``timeCreated``, or a date.
+    :param retention_mode: ``COMPLIANCE`` or ``GOVERNANCE``.
     :param task: the running task.
     :return: the request.
     :raises InvalidArgumentError: for whatever is empty or malformed; before any API call.
@@ -102,6 +110,7 @@ def parse_download_request(
         task=task or TaskIdentity(),
         check_media=check_media_depth(check_media),
         media_spool_dir=check_folder(media_spool_dir, "media_spool_dir"),
+        retention=parse_retention(retain_for, retention_mode, now=datetime.now(UTC)),
     )
 
 

@@ -82,6 +82,9 @@ class _Download:
             self._examiner = MediaExaminer(request.check_media, request.media_spool_dir, lambda: stop.requested)
             self._examiner.prepare()
         self._stores = _open_stores(request.destinations, temp_file_token(request.task))
+        if request.retention is not None:
+            for url, store in self._stores.items():
+                store.require_locks(url)
         self._unlisted = deque(request.packages.ids)
         self._ready: deque[tuple[PackageDownload, RecordingCopy | MissingRecording]] = deque()
         self._running: dict[Future[Any], Callable[[], None]] = {}

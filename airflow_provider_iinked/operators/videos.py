@@ -52,6 +52,9 @@ class IinkedDownloadVideosOperator(BaseOperator):
     :param destination: URL with an explicit scheme, such as ``s3://conn_id@bucket/prefix`` or
         ``file:///data/recordings``; or a list of URLs in different failure domains: the source is read once, and each
         gets its copy. (templated)
+    :param retain_for: lock copies and records until then: an ISO 8601 duration such as ``P10Y`` from the recording's
+        ``timeCreated``, or a date. A store that cannot lock is refused.
+    :param retention_mode: ``COMPLIANCE`` or ``GOVERNANCE``.
     :param meeting_video_ids: one id or several; ``"*"`` for all that are archived now. An empty list copies nothing.
         With several packages it is ``"*"`` or an empty list. (templated)
     :param max_parallel: how many recordings are at work at a time, over all packages.
@@ -77,6 +80,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         *,
         package_id: str | Sequence[str],
         destination: str | Sequence[str],
+        retain_for: Any = None,
+        retention_mode: str = "COMPLIANCE",
         meeting_video_ids: str | Sequence[str] = ALL,
         max_parallel: int = 4,
         check_size: bool = True,
@@ -106,6 +111,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.package_fields = package_fields
         self.check_media = check_media
         self.media_spool_dir = media_spool_dir
+        self.retain_for = retain_for
+        self.retention_mode = retention_mode
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
         self._hook: IinkedSignHook | None = None
@@ -137,6 +144,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
             package_fields=self.package_fields,
             check_media=self.check_media,
             media_spool_dir=self.media_spool_dir,
+            retain_for=self.retain_for,
+            retention_mode=self.retention_mode,
             task=task_identity(context),
         )
         label_map_index(context, request.packages.label)

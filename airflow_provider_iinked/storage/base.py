@@ -131,6 +131,19 @@ class Store(ABC):
         """
         return failure_domain(url)
 
+    def require_locks(self, url: str) -> None:
+        """
+        Refuse a place where objects cannot be locked until a date.
+
+        :param url: the folder that they go to.
+        :raises InvalidArgumentError: when the store has no such locks, or this one has none.
+        :raises StorageError: when it cannot be found out.
+        """
+        raise InvalidArgumentError(
+            f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the store's "
+            "own rules keep the copies."
+        )
+
     @abstractmethod
     def info(self, url: str) -> ObjectInfo | None:
         """

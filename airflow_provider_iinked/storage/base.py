@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from airflow_provider_iinked.exceptions import StorageError, reason_of
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files

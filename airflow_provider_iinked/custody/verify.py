@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from airflow_provider_iinked.arguments import RECHECKS
 from airflow_provider_iinked.custody.record import (
     copy_mismatches,
     origin_mismatches,
@@ -22,7 +23,6 @@ from airflow_provider_iinked.storage.url import check_destination, join
 
 log = logging.getLogger(__name__)
 
-RECHECKS: Final = ("sha256", "metadata")
 _TRACES: Final = (Kind.RECORD, Kind.RECEIPT, Kind.TOMBSTONE, Kind.COPY)
 
 

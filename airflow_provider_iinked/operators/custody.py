@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_iinked.arguments import check_choice, check_id, require_bool, require_int, require_not_none
+from airflow_provider_iinked.arguments import (
+    RECHECKS,
+    check_choice,
+    check_id,
+    require_bool,
+    require_int,
+    require_not_none,
+)
 from airflow_provider_iinked.links import StoredCopiesLink, push_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-RECHECKS = ("sha256", "metadata")
 
 
 class IinkedVerifyCopiesOperator(BaseOperator):

@@ -110,6 +110,7 @@ class _Deletion:
         self._health = ServiceHealth()
         self._stopped_by: IinkedSignError | None = None
         self._abandoned = False
+        self._until: float | None = None
         self._workers = Workers(request.max_parallel, self._is_ending)
         self._lookahead = Lookahead(request.max_parallel, MAX_VERIFICATION_AGE)
 
@@ -423,13 +424,13 @@ class _Deletion:
     def _finish(self) -> None:
         """Bring the receipts to what is known now, and end the threads."""
         ending = self._is_ending()
-        until = time.monotonic() + _CLEAN_UP_FOR if ending else None
+        self._until = time.monotonic() + _CLEAN_UP_FOR if ending else None
         for package in self._packages:
-            settle(package.under_way.values(), until=until)
+            settle(package.under_way.values(), until=self._until)
             for recording in package.outcome.recordings:
                 self._apply_receipt(package, recording)
         for package in self._packages:
-            settle(package.writing.values(), until=until)
+            settle(package.writing.values(), until=self._until)
             for video_id, future in package.writing.items():
                 if future.done() and not future.cancelled() and (error := future.exception()) is not None:
                     self._collect_error(package, video_id, error)
@@ -442,7 +443,9 @@ class _Deletion:
             return
         ahead = package.under_way.get(recording.id)
         if ahead is not None and not ahead.cancel():
-            settle([ahead], until=time.monotonic() + _CLEAN_UP_FOR if self._is_ending() else None)
+            settle([ahead], until=self._until)
+            if not ahead.done():
+                return
         if recording.state is RecordingState.GONE:
             self._write(package, recording.id, partial(receipts.complete_left_over, recording.id))
         elif not receipts.is_open(recording.id):

@@ -161,7 +161,7 @@ class BlockUpload(Upload):
         self.discard()
         return info
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Forget the blocks; nothing of them was ever visible."""
         self._buffer.clear()
         self._in_flight.cancel()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
@@ -29,6 +30,8 @@ _IDENTITY: Final = (
     *("LastModified", "last_modified", "ino", "mtime", "size"),
 )
 _TIMES: Final = ("mtime", "LastModified", "last_modified", "updated")
+
+log = logging.getLogger(__name__)
 
 ObjectIdentity = tuple[tuple[str, str], ...]
 """What tells one object under a name from the next one under the same name."""
@@ -63,6 +66,11 @@ class Upload(ABC):
         self.url = url
         self.size = size
 
+    @property
+    def local_path(self) -> str | None:
+        """Path of the unpublished bytes, where they are a file of this worker; None elsewhere."""
+        return None
+
     @abstractmethod
     def write(self, data: bytes) -> None:
         """
@@ -80,9 +88,20 @@ class Upload(ABC):
         :raises FileExistsError: when that name is taken; nothing is overwritten, the upload can be discarded.
         """
 
-    @abstractmethod
     def discard(self) -> None:
-        """Leave nothing behind. May be called twice, and after :meth:`publish`."""
+        """
+        Leave nothing behind. May be called twice, and after :meth:`publish`.
+
+        It never raises: what cannot be removed is left for the next run, with a warning, and hides no other error.
+        """
+        try:
+            self._discard()
+        except Exception as error:
+            reason = str(error) if isinstance(error, StorageError) else reason_of(error)
+            log.warning("Could not clean up after the upload of %s: %s", self.url, reason)
+
+    @abstractmethod
+    def _discard(self) -> None: ...
 
 
 class Store(ABC):
@@ -111,6 +130,19 @@ class Store(ABC):
         :raises StorageError: when it cannot be found out.
         """
         return failure_domain(url)
+
+    def require_locks(self, url: str) -> None:
+        """
+        Refuse a place where objects cannot be locked until a date.
+
+        :param url: the folder that they go to.
+        :raises InvalidArgumentError: when the store has no such locks, or this one has none.
+        :raises StorageError: when it cannot be found out.
+        """
+        raise InvalidArgumentError(
+            f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the store's "
+            "own rules keep the copies."
+        )
 
     @abstractmethod
     def info(self, url: str) -> ObjectInfo | None:

@@ -81,7 +81,7 @@ class FsspecStore(Store):
                 found = self.fs.ls(self.path(url), detail=False)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-            return [str(name).rstrip("/").rpartition("/")[2] for name in found]
+            return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
 
     def read_bytes(self, url: str) -> bytes | None:
         """Read a small object."""
@@ -195,7 +195,7 @@ class TempThenRenameUpload(StreamUpload):
         self.store.rename_no_replace(self._temporary, self.url)
         return self.store.info(self.url)
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Remove the temporary object."""
         with contextlib.suppress(Exception):
             self._stream.close()

@@ -183,7 +183,7 @@ class ResumableUpload(Upload):
         self._done = info_of(json.loads(answer))
         return self._done
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Abort the upload."""
         self._buffer.clear()
         if self._under_way is not None:

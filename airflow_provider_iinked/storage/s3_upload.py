@@ -87,7 +87,7 @@ class S3Upload(Upload):
         self.discard()  # what is left of it: the marker
         return info
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Abort the upload and remove its marker."""
         self._buffer.clear()
         if self._upload_id is not None:

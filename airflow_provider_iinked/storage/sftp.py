@@ -199,7 +199,7 @@ class SftpUpload(Upload):
         await _synced(self._stream)
         await self._stream.close()
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Remove the temporary file."""
         self._buffer.clear()
         if self._stream is not None:

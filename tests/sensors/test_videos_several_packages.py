@@ -15,7 +15,7 @@ from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.waiting.events import read_event
 from airflow_provider_iinked.waiting.wait_condition import WaitCondition
-from tests.waiting.wait_helpers import make_trigger, run_trigger
+from tests.triggers.run_trigger import make_trigger, run_trigger
 
 Wait = Callable[..., Any]
 

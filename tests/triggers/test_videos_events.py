@@ -17,7 +17,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
 from airflow_provider_iinked.waiting import seen_store
-from tests.waiting.raw_server import Asked, http, listing, raw_server
+from tests.servers.raw import Asked, http, listing, raw_server
 
 
 class Store:

@@ -20,7 +20,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError, Verificatio
 from airflow_provider_iinked.models import StoredVideo
 from airflow_provider_iinked.storage import Store
 from airflow_provider_iinked.storage.layout import Layout
-from airflow_provider_iinked.storage.url import check_destination, failure_domain
+from airflow_provider_iinked.storage.url import check_destination
 
 OpenStore = Callable[[str], Store]
 
@@ -47,18 +47,22 @@ def verify_recording(
     :raises StorageError: when a copy cannot be read; the recording must not be deleted.
     """
     records: dict[str, Mapping[str, Any]] = {}
+    domains: set[str] = set()
     facts: list[Mapping[str, Any]] = []
     left = list(copies)
     while left:
         copy = left.pop(0)
-        record, found = _verify_copy(open_store(copy.uri), copy, api_base=api_base, recheck=recheck, stop=stop)
+        store = open_store(copy.uri)
+        record, found = _verify_copy(store, copy, api_base=api_base, recheck=recheck, stop=stop)
         records[copy.uri] = record
+        domains.add(store.failure_domain(copy.uri))
         facts.append(found)
         known = [*records, *(other.uri for other in left)]
         left += [StoredVideo(**{**vars(copy), **places}) for places in _promised(record, copy, known)]
     first = copies[0]
-    domains = frozenset(failure_domain(uri) for uri in records)
-    return Verification(first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), domains)
+    return Verification(
+        first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), frozenset(domains)
+    )
 
 
 def _promised(record: Mapping[str, Any], copy: StoredVideo, known: Sequence[str]) -> list[dict[str, str]]:

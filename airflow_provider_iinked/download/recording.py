@@ -15,6 +15,7 @@ from airflow_provider_iinked.download.downloader import (
     UrlExpiredError,
 )
 from airflow_provider_iinked.download.existing_copy import CopyState, ExistingCopy, inspect_copy
+from airflow_provider_iinked.download.media_check import MediaExaminer, RecordingCheck
 from airflow_provider_iinked.download.publication import Publisher
 from airflow_provider_iinked.download.request import DownloadRequest
 from airflow_provider_iinked.download.stopping import StopSignal
@@ -29,7 +30,6 @@ from airflow_provider_iinked.exceptions import (
     VerificationError,
     most_retryable,
 )
-from airflow_provider_iinked.media.streamed import MediaCheck
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import Store, Upload
 from airflow_provider_iinked.storage.layout import Layout, name_of
@@ -67,6 +67,7 @@ class PackageContext:
     :param max_retries: how often a download is tried again without getting any further.
     :param places: the package's folder at each destination, by the destination's URL.
     :param stop: ends the download.
+    :param examiner: examines recordings before they are published; None for no media check.
     """
 
     request: DownloadRequest
@@ -76,6 +77,7 @@ class PackageContext:
     max_retries: int
     places: Mapping[str, Place]
     stop: StopSignal
+    examiner: MediaExaminer | None = None
 
     def inspect(self, destination: str, meeting_video_id: str, video: Video | None) -> ExistingCopy:
         """
@@ -199,7 +201,7 @@ class RecordingCopy:
                 timeout=self._context.timeout,
                 max_retries=self._context.max_retries,
                 stop=self._context.stop,
-                start_check=self._start_check(video) if request.check_media else None,
+                start_check=self._start_check if self._context.examiner is not None else None,
             )
 
     def download(self, url: str) -> None:
@@ -300,8 +302,14 @@ class RecordingCopy:
         layout = Layout(place.folder)
         return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size)
 
-    def _start_check(self, video: Video) -> Callable[[str, int], MediaCheck]:
-        return lambda suffix, size: MediaCheck(suffix, size, video.duration)
+    def _start_check(self, suffix: str) -> RecordingCheck:
+        examiner, writer = self._context.examiner, self._writer
+        if examiner is None or writer is None:
+            raise TransferError("The media check was not prepared; nothing was published.")
+        destination = next((url for url in self._context.places if url not in self._valid), "")
+        if isinstance(writer, SingleWriter) and self._context.places[destination].store.on_worker_disk:
+            return examiner.in_place(suffix, self.video.duration, lambda: writer.local_path)
+        return examiner.spooled(suffix, self.video.duration)
 
     def close_socket(self) -> None:
         """End a read of the recording's host that is under way in another thread."""

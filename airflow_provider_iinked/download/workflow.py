@@ -22,6 +22,7 @@ from airflow_provider_iinked.download.api import RecordingApi
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
 from airflow_provider_iinked.download.log_masking import mask_signed_url
+from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
 from airflow_provider_iinked.download.progress import BatchState, Progress
 from airflow_provider_iinked.download.recording import MissingRecording, PackageContext, Place, RecordingCopy
@@ -33,10 +34,11 @@ from airflow_provider_iinked.exceptions import (
     InvalidArgumentError,
     NotArchivedError,
     StorageError,
+    TaskStoppedError,
     TransferError,
     VerificationError,
 )
-from airflow_provider_iinked.media.streamed import require_parser
+from airflow_provider_iinked.media.check import require_pyav
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
 from airflow_provider_iinked.storage import Store, open_store
 from airflow_provider_iinked.storage.url import join
@@ -74,9 +76,15 @@ class _Download:
         self._api = api
         self._request = request
         self._stop = stop
+        self._examiner: MediaExaminer | None = None
         if request.check_media:
-            require_parser()
+            require_pyav()
+            self._examiner = MediaExaminer(request.check_media, request.media_spool_dir, lambda: stop.requested)
+            self._examiner.prepare()
         self._stores = _open_stores(request.destinations, temp_file_token(request.task))
+        if request.retention is not None:
+            for url, store in self._stores.items():
+                store.require_locks(url)
         self._unlisted = deque(request.packages.ids)
         self._ready: deque[tuple[PackageDownload, RecordingCopy | MissingRecording]] = deque()
         self._running: dict[Future[Any], Callable[[], None]] = {}
@@ -110,7 +118,7 @@ class _Download:
     def _work(self) -> None:
         while self._unlisted or self._ready or self._running:
             if self._stop.requested:
-                raise TransferError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
+                raise TaskStoppedError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
             self._list_packages()
             while self._ready and len(self._running) < self._request.max_parallel:
                 self._submit(*self._ready.popleft())
@@ -171,6 +179,7 @@ class _Download:
             max_retries=settings.max_retries,
             places={url: Place(store, join(url, package_id)) for url, store in self._stores.items()},
             stop=self._stop,
+            examiner=self._examiner,
         )
 
     def _collect_scan(self, package: PackageDownload, future: Future[Any]) -> None:

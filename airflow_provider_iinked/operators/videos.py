@@ -17,6 +17,7 @@ from airflow_provider_iinked.arguments import (
     DEFAULT_CONN_ID,
     NOTSET,
     check_conn_id,
+    check_folder,
     check_media_depth,
     refuse_path_object,
     require_bool,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 class IinkedDownloadVideosOperator(BaseOperator):
     """
-    Copy a package's archived recordings into your own storage, prove the copies, write their custody records.
+    Copy archived recordings into your own storage, verify the copies, write their custody records.
 
     A copy is ``<destination>/<package_id>/<meeting_video_id>.mp4`` (or ``.webm`` ...), beside it
     ``<meeting_video_id>.custody.json``, which exists only when the copy is whole. Running the task again keeps what is
@@ -46,18 +47,25 @@ class IinkedDownloadVideosOperator(BaseOperator):
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/videos/list
 
-    :param package_id: the package. (templated)
-    :param destination: URL with an explicit scheme that ``ObjectStoragePath`` opens, such as
-        ``s3://conn_id@bucket/prefix`` or ``file:///data/recordings``. (templated)
-    :param meeting_video_ids: one id or several; ``"*"`` for all that are archived now. An empty list copies nothing.
+    :param package_id: the package, or a list of them: one that fails holds up no other, and the task fails at the end.
         (templated)
-    :param max_parallel: how many recordings are fetched at a time.
+    :param destination: URL with an explicit scheme, such as ``s3://conn_id@bucket/prefix`` or
+        ``file:///data/recordings``; or a list of URLs in different failure domains: the source is read once, and each
+        gets its copy. (templated)
+    :param retain_for: lock copies and records until then: an ISO 8601 duration such as ``P10Y`` from the recording's
+        ``timeCreated``, or a date. A store that cannot lock is refused.
+    :param retention_mode: ``COMPLIANCE`` or ``GOVERNANCE``.
+    :param meeting_video_ids: one id or several; ``"*"`` for all that are archived now. An empty list copies nothing.
+        With several packages it is ``"*"`` or an empty list. (templated)
+    :param max_parallel: how many recordings are at work at a time, over all packages.
     :param check_size: whether a copy must have the API's ``size``; False where that is known to be inexact.
     :param allow_partial: whether selected recordings that cannot be copied yet are left out; else the task fails after
         the others are copied.
     :param package_fields: names of package fields to keep in the custody records, such as ``name``.
-    :param check_media: whether a recording must be seen to play before its copy is published: its container is whole,
-        and plays as long as the API says, within a second or 2 %. Needs the extra ``media``.
+    :param check_media: True to publish only what a player can play to its end, as FFmpeg reads every packet;
+        ``"decode"`` to decode every frame as well. Needs the extra ``media``.
+    :param media_spool_dir: folder of the worker that recordings are spooled to for that check; None for the system's
+        folder of temporary files. On a local destination the unpublished copy itself is read.
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: for each copy ``package_id``, ``meeting_video_id``, ``uri``, ``size``, ``sha256`` and ``custody_uri``; made
         for the delete operator's ``verified_copies``.
@@ -72,12 +80,15 @@ class IinkedDownloadVideosOperator(BaseOperator):
         *,
         package_id: str | Sequence[str],
         destination: str | Sequence[str],
+        retain_for: Any = None,
+        retention_mode: str = "COMPLIANCE",
         meeting_video_ids: str | Sequence[str] = ALL,
         max_parallel: int = 4,
         check_size: bool = True,
         allow_partial: bool = False,
         package_fields: Sequence[str] = (),
         check_media: bool | str = False,
+        media_spool_dir: str | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -88,6 +99,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         require_bool(check_size, "check_size")
         require_bool(allow_partial, "allow_partial")
         check_media_depth(check_media)
+        check_folder(media_spool_dir, "media_spool_dir")
         refuse_path_object(destination, "destination")
         super().__init__(**kwargs)
         self.package_id = package_id
@@ -98,8 +110,12 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.allow_partial = allow_partial
         self.package_fields = package_fields
         self.check_media = check_media
+        self.media_spool_dir = media_spool_dir
+        self.retain_for = retain_for
+        self.retention_mode = retention_mode
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
+        self._hook: IinkedSignHook | None = None
         self._stop: StopSignal | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -127,10 +143,13 @@ class IinkedDownloadVideosOperator(BaseOperator):
             allow_partial=self.allow_partial,
             package_fields=self.package_fields,
             check_media=self.check_media,
+            media_spool_dir=self.media_spool_dir,
+            retain_for=self.retain_for,
+            retention_mode=self.retention_mode,
             task=task_identity(context),
         )
         label_map_index(context, request.packages.label)
-        hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        self._hook = hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         self._stop = StopSignal()
         try:
             copies = [copy.as_xcom() for copy in download_videos(hook, request, stop=self._stop)]
@@ -150,6 +169,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         """
         if self._stop is not None:
             self._stop.request()
+        if self._hook is not None:
+            self._hook.stop()
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
         """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from airflow_provider_iinked.exceptions import StorageError, reason_of
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
@@ -65,6 +65,11 @@ class Upload(ABC):
     def __init__(self, url: str, size: int) -> None:
         self.url = url
         self.size = size
+
+    @property
+    def local_path(self) -> str | None:
+        """Path of the unpublished bytes, where they are a file of this worker; None elsewhere."""
+        return None
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -125,6 +130,19 @@ class Store(ABC):
         :raises StorageError: when it cannot be found out.
         """
         return failure_domain(url)
+
+    def require_locks(self, url: str) -> None:
+        """
+        Refuse a place where objects cannot be locked until a date.
+
+        :param url: the folder that they go to.
+        :raises InvalidArgumentError: when the store has no such locks, or this one has none.
+        :raises StorageError: when it cannot be found out.
+        """
+        raise InvalidArgumentError(
+            f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the store's "
+            "own rules keep the copies."
+        )
 
     @abstractmethod
     def info(self, url: str) -> ObjectInfo | None:

@@ -101,6 +101,11 @@ class LocalUpload(Upload):
         self._temporary = temporary(without_suffix(self._path), store.token)
         self._handle: int | None = open_locked(self._temporary)
 
+    @property
+    def local_path(self) -> str | None:
+        """Path of the temporary file."""
+        return self._temporary
+
     def write(self, data: bytes) -> None:
         """Append bytes."""
         if self._handle is None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.api.retries import RetryBudget, backoff
+from airflow_provider_iinked.custody.hold import check_not_held
 from airflow_provider_iinked.deletion.approval import Approval, plan_sha256, planned_deletion, read_plan
 from airflow_provider_iinked.deletion.plan import MAX_VERIFICATION_AGE
 from airflow_provider_iinked.deletion.protocols import DeletionApi
@@ -38,6 +39,7 @@ from airflow_provider_iinked.exceptions import (
     VerificationError,
 )
 from airflow_provider_iinked.models import Video, VideoList, parse_videos
+from airflow_provider_iinked.storage.layout import folder_of
 
 log = logging.getLogger(__name__)
 
@@ -205,6 +207,7 @@ class _Deletion:
         if target.meeting_video_ids == ():
             return package
         try:
+            check_not_held(self._stores.open, package.receipts.folders())
             if not self._request.preview:
                 for url in package.receipts.folders():
                     self._stores.open(url).remove_stale(url)
@@ -311,6 +314,7 @@ class _Deletion:
                 return _Prepared(verification, verified_at, has_receipt=False)
         if self._is_ending():
             raise StorageError("Its receipt was not written: the task was told to end.")
+        check_not_held(self._stores.open, {folder_of(place) for place in package.receipts.places(video_id)})
         if not self._request.preview:
             package.receipts.open(video, verification)
         return _Prepared(verification, verified_at, has_receipt=True)

@@ -11,7 +11,7 @@ How every object of the archive is called, in both directions: names are made an
     <any of these>.set-aside-<time>-<hex>    quarantined: it could not be relied on
     <stem>.<token>-<hex>.part                a temporary name of a run
 
-``_hold.json`` in a package's folder is its legal hold; ``<destination>/_seals/`` holds the seals.
+``_hold-<hex>.json`` in a package's folder is a legal hold of it; ``<destination>/_seals/`` holds the seals.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ COPY_SUFFIXES: Final = (
 )
 """Every suffix that a copy can have."""
 SEALS_FOLDER: Final = "_seals"
+VERIFICATION_LOG: Final = "_verified.json"
+"""Below the destination: when each package was verified last."""
 NO_RUN: Final = "adhoc"
 """Token of work that is no task of a Dag run."""
 
@@ -39,13 +41,13 @@ _RECORD: Final = ".custody.json"
 _RECEIPT: Final = ".deletion.json"
 _TOMBSTONE: Final = ".erased.json"
 _ENVELOPE: Final = ".dsse.json"
-_HOLD: Final = "_hold.json"
 _ASIDE: Final = ".set-aside-"
 _PART: Final = ".part"
 _MAX_NAME: Final = 255
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _QUARANTINED = re.compile(rf"(.+){re.escape(_ASIDE)}([0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{16}})")
+_HOLD = re.compile(r"_hold-([0-9a-f]{8})\.json")
 _TEMPORARY = re.compile(rf"(.+)\.([A-Za-z0-9]+)-([0-9a-f]{{8}}){re.escape(_PART)}")
 
 
@@ -76,7 +78,7 @@ class Entry:
     :param quarantined: time and random digits of an object that was quarantined; empty for one that was not.
     :param stem: what a temporary name stands for.
     :param token: the run that a temporary name belongs to.
-    :param nonce: random digits of a temporary name.
+    :param nonce: random digits of a temporary name, or of a hold.
     """
 
     kind: Kind
@@ -94,7 +96,9 @@ class Entry:
         if self.kind is Kind.TEMPORARY:
             end = f".{self.token}-{self.nonce}{_PART}"
             return f"{self.stem[: _MAX_NAME - len(end)]}{end}"
-        name = _HOLD if self.kind is Kind.HOLD else f"{self.video_id}{_SUFFIXES.get(self.kind, self.suffix)}"
+        name = f"{self.video_id}{_SUFFIXES.get(self.kind, self.suffix)}"
+        if self.kind is Kind.HOLD:
+            name = f"_hold-{self.nonce}.json"
         name = f"{name}{_ENVELOPE}" if self.signature else name
         return f"{name}{_ASIDE}{self.quarantined}" if self.quarantined else name
 
@@ -121,8 +125,8 @@ def parse(name: str) -> Entry | None:
         inner = parse(name.removesuffix(_ENVELOPE))
         fits = inner is not None and inner.is_current
         return replace(inner, signature=True) if inner is not None and fits else None
-    if name == _HOLD:
-        return Entry(Kind.HOLD)
+    if match := _HOLD.fullmatch(name):
+        return Entry(Kind.HOLD, nonce=match[1])
     video_id, dot, rest = name.partition(".")
     suffix = f"{dot}{rest}"
     if not _ID.fullmatch(video_id):
@@ -246,13 +250,14 @@ class Layout:
         """
         return join(self.folder, Entry(Kind.TOMBSTONE, meeting_video_id).name)
 
-    def hold(self) -> str:
+    def hold(self, hold_id: str) -> str:
         """
-        Name the package's legal hold.
+        Name a legal hold of the package.
 
+        :param hold_id: the hold, eight hexadecimal digits.
         :return: its URL.
         """
-        return join(self.folder, Entry(Kind.HOLD).name)
+        return join(self.folder, Entry(Kind.HOLD, nonce=hold_id).name)
 
 
 def signature_of(url: str) -> str:

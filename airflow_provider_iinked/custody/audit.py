@@ -250,11 +250,12 @@ class _Log:
             return
         path = fetch_entries(self._archive, file, self._folder / f"{stored.seal.number}.state.gz")
         followed = map(as_state, self.state())
-        if any(one != other for one, other in zip_longest(followed, read_entries(path))):
-            raise SealError(f"{file.path} is not what the entries up to it give.")
+        agrees = all(one == other for one, other in zip_longest(followed, read_entries(path)))
         for old in self._files:
             old.unlink()
         self._files = [path]
+        if not agrees:
+            raise SealError(f"{file.path} is not what the entries up to it give.")
 
     def state(self) -> Iterator[Entry]:
         """The newest entry of every path, sorted."""

@@ -38,7 +38,12 @@ class SignedArchive:
         content = content if content is not None else f"bytes of {package}/{video}".encode() * 40
         sha256 = hashlib.sha256(content).hexdigest()
         self.write(f"{package}/{video}.mp4", content)
-        document = {"format": 1, "uri": f"s3://bucket/old/{package}/{video}.mp4", "size": len(content), "sha256": sha256}
+        document = {
+            "format": 1,
+            "uri": f"s3://bucket/old/{package}/{video}.mp4",
+            "size": len(content),
+            "sha256": sha256,
+        }
         self.sign(package, video, ".custody.json", {**document, **more}, copy=(f"{package}/{video}.mp4", sha256))
 
     def receipt(self, package: str, video: str, status: str = "deleted") -> None:
@@ -214,7 +219,9 @@ class Authority:
         (folder / "conf").write_text(_CONFIG.format(folder=folder))
         (folder / "serial").write_text("01\n")
         new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        self._openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test root", "-days", "2")
+        self._openssl(
+            "req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test root", "-days", "2"
+        )
         self._openssl("req", *new, "-keyout", "tsa.key", "-out", "tsa.csr", "-subj", "/CN=Test authority")
         signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "conf"]
         self._openssl("x509", "-req", "-in", "tsa.csr", "-out", "tsa.pem", "-extensions", "ext", *signed)

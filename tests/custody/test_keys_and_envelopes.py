@@ -224,5 +224,17 @@ def test_openssl_verifies_an_ed25519_signature(tmp_path):
     (tmp_path / "key.pem").write_text(KEYS["ed25519"].public.pem)
     (tmp_path / "pae").write_bytes(message)
     (tmp_path / "sig").write_bytes(signature)
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "key.pem", "-rawin", "-in", "pae", "-sigfile", "sig"]
+    command = [
+        "openssl",
+        "pkeyutl",
+        "-verify",
+        "-pubin",
+        "-inkey",
+        "key.pem",
+        "-rawin",
+        "-in",
+        "pae",
+        "-sigfile",
+        "sig",
+    ]
     assert b"Verified Successfully" in subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout

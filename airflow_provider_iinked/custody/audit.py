@@ -45,6 +45,7 @@ class AuditOptions:
     :param tsa_certificates: trusted time stamp authorities; without any, a time stamp's digest is compared, its
         authority is not verified.
     :param reading: what is read.
+    :param packages: only these packages; None for all. Seals and entries are verified as a whole.
     :param require_seals: an archive without any seal is a difference.
     :param max_parallel: how many packages are looked at side by side.
     """
@@ -52,6 +53,7 @@ class AuditOptions:
     expected_seal: str | None = None
     tsa_certificates: Sequence[Certificate] = ()
     reading: Reading = Reading.ALL
+    packages: frozenset[str] | None = None
     require_seals: bool = True
     max_parallel: int = 4
 
@@ -65,6 +67,7 @@ class AuditResult:
     :param seals: how many seals were verified.
     :param last_seal: the newest of them.
     :param timestamps: time that each time-stamped seal's stamp names, by the seal's number.
+    :param authority_verified: whether these were compared with certificates of trusted authorities.
     :param recordings: how many recordings have a custody record.
     :param copies: how many copies are what their record says.
     :param documents: how many records, receipts and tombstones there are.
@@ -78,6 +81,7 @@ class AuditResult:
     seals: int = 0
     last_seal: StoredSeal | None = None
     timestamps: dict[int, datetime] = field(default_factory=dict)
+    authority_verified: bool = False
     recordings: int = 0
     copies: int = 0
     documents: int = 0
@@ -102,6 +106,7 @@ class AuditResult:
             "seals": self.seals,
             "last_seal": {"number": last.seal.number, "sha256": last.sha256, "time": last.seal.time} if last else None,
             "timestamps": {str(number): time.isoformat() for number, time in self.timestamps.items()},
+            "authority_verified": self.authority_verified,
             "recordings": self.recordings,
             "copies": self.copies,
             "documents": self.documents,
@@ -150,7 +155,7 @@ def audit_archive(
     :raises OSError: when the storage cannot be read.
     """
     options = options or AuditOptions()
-    result = AuditResult()
+    result = AuditResult(authority_verified=bool(options.tsa_certificates))
     seals = _verify_seals(archive, keys, options, result)
     _verify_timestamps(archive, seals, options, result)
     with tempfile.TemporaryDirectory(prefix="iinked-audit-") as folder:
@@ -158,7 +163,7 @@ def audit_archive(
         for stored in seals:
             log.follow(stored)
         policy = Policy(keys, options.reading)
-        for package in examine_packages(archive, log.state(), policy, options.max_parallel):
+        for package in examine_packages(archive, log.state(), policy, options.max_parallel, options.packages):
             result.add(package)
     return result
 

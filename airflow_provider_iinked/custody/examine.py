@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -279,7 +279,11 @@ def _with_known_copy(current: Entry, sealed: Entry) -> Entry:
 
 
 def examine_packages(
-    archive: ArchiveReader, sealed: Iterable[Entry], policy: Policy, max_parallel: int
+    archive: ArchiveReader,
+    sealed: Iterable[Entry],
+    policy: Policy,
+    max_parallel: int,
+    only: Collection[str] | None = None,
 ) -> Iterator[PackageResult]:
     """
     Compare every package with what was sealed of it, several at a time. Holds a few packages in memory, not all.
@@ -288,12 +292,15 @@ def examine_packages(
     :param sealed: the newest entry of every path, sorted.
     :param policy: how.
     :param max_parallel: how many packages at a time.
+    :param only: packages to look at; None for all.
     :return: what was found in each, sorted by package.
     """
     with ThreadPoolExecutor(max_parallel, thread_name_prefix="iinked-examine") as pool:
         running: deque[Future[PackageResult]] = deque()
         try:
             for package_id, entries in _by_package(archive, sealed):
+                if only is not None and package_id not in only:
+                    continue
                 running.append(pool.submit(examine_package, archive, package_id, entries, policy))
                 if len(running) >= 2 * max_parallel:
                     yield running.popleft().result()

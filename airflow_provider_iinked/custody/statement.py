@@ -8,6 +8,7 @@ copy as well. So an envelope that was moved to another document, or to another p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ DOCUMENT_TYPE: Final = "urn:airflow-provider-iinked:document:v1"
 SEAL_TYPE: Final = "urn:airflow-provider-iinked:seal:v1"
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+_TIME_TEXT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,10 @@ def is_time(value: object) -> bool:
     :param value: the value.
     :return: True when it is.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _TIME_TEXT.fullmatch(value):
         return False
     try:
-        return datetime.strptime(value, _TIME).strftime(_TIME) == value
+        datetime.fromisoformat(value)
     except ValueError:
         return False
+    return True

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from airflow_provider_iinked.custody.audit import AuditResult
+from airflow_provider_iinked.custody.recordings import Recording
 
 _MAX_TEXT: Final = 300
 
@@ -95,25 +95,6 @@ Executed on ______________________ at ______________________.
 ______________________________________
 (signature)
 """
-
-
-@dataclass(frozen=True)
-class Recording:
-    """
-    One recording and what its documents say.
-
-    :param package_id: the package.
-    :param meeting_video_id: the recording.
-    :param record: its custody record; None where there is none.
-    :param receipt: the receipt of its deletion on the platform; None where there is none.
-    :param tombstone: the tombstone of its erased copy; None where there is none.
-    """
-
-    package_id: str
-    meeting_video_id: str
-    record: Mapping[str, Any] | None
-    receipt: Mapping[str, Any] | None
-    tombstone: Mapping[str, Any] | None
 
 
 def write_account(recordings: Iterable[Recording], result: AuditResult, made_at: str) -> str:

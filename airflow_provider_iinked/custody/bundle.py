@@ -7,7 +7,6 @@ The bundle's own files are verified after they were written, so that what it say
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,15 +19,12 @@ from airflow_provider_iinked.custody.account import (
     CERTIFICATION,
     CHECK_SIGNATURES,
     HOW_TO_CHECK,
-    Recording,
     describe_result,
     write_account,
 )
 from airflow_provider_iinked.custody.archive_files import CHUNK, ArchiveReader, LocalArchive
 from airflow_provider_iinked.custody.archive_paths import (
     SEALS,
-    Kind,
-    document_name,
     is_package_folder,
     parse_name,
     seal_number,
@@ -42,6 +38,7 @@ from airflow_provider_iinked.custody.entries import read_entries
 from airflow_provider_iinked.custody.errors import EnvelopeError, SealError
 from airflow_provider_iinked.custody.keys import PublicKey
 from airflow_provider_iinked.custody.merkle import Tree, leaf_hash
+from airflow_provider_iinked.custody.recordings import read_recordings
 from airflow_provider_iinked.custody.statement import canonical_json, format_time
 
 if TYPE_CHECKING:
@@ -117,7 +114,7 @@ class _Bundle:
         self._write_signatures()
         self._write_keys()
         now = format_time(datetime.now(UTC))
-        self._text("account.txt", write_account(self._recordings(packages), result, now))
+        self._text("account.txt", write_account(read_recordings(LocalArchive(self._copies), packages), result, now))
         self._text("how-to-check.txt", HOW_TO_CHECK)
         self._text("check-signatures.sh", CHECK_SIGNATURES)
         last = result.last_seal.sha256 if result.last_seal else "there is no seal"
@@ -194,29 +191,10 @@ class _Bundle:
             pems = [certificate.public_bytes(Encoding.PEM) for certificate in self._options.tsa_certificates]
             self._text("authority.pem", b"".join(pems).decode("ascii"))
 
-    def _recordings(self, packages: Sequence[str]) -> Iterator[Recording]:
-        for package in packages:
-            folder = self._copies / package
-            parsed = (parse_name(path.name) for path in folder.iterdir())
-            for video_id in sorted({name.meeting_video_id for name in parsed if name}):
-                documents = (_load(folder / document_name(video_id, kind)) for kind in _DOCUMENTS)
-                yield Recording(package, video_id, *documents)
-
     def _text(self, name: str, text: str) -> None:
         path = self._data / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("utf-8"))
-
-
-_DOCUMENTS = (Kind.RECORD, Kind.RECEIPT, Kind.TOMBSTONE)
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _is_of_a_seal(name: str) -> bool:

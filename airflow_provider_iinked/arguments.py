@@ -19,6 +19,8 @@ DEFAULT_CONN_ID: Final = "iinked_sign_default"
 """The Airflow connection that is used where a Dag names none."""
 ALL: Final = "*"
 """What ``meeting_video_ids`` says for "all videos"."""
+DECODE: Final = "decode"
+"""What ``check_media`` says for decoding every frame."""
 RECHECKS: Final = ("sha256", "metadata")
 """How a copy is verified again: by its bytes (the default), or by the size and validator that the store shows."""
 
@@ -181,6 +183,21 @@ def require_bool(value: object, field: str) -> bool:
     raise InvalidArgumentError(f"{field} must be True or False itself, not {_shown(value)}. Nothing was sent.")
 
 
+def check_media_depth(value: object) -> bool | str:
+    """
+    Validate ``check_media``.
+
+    :param value: the value of the argument.
+    :return: the value.
+    :raises InvalidArgumentError: for anything but True, False and ``"decode"``.
+    """
+    if isinstance(value, str):
+        if value == DECODE:
+            return value
+        raise InvalidArgumentError(f"check_media must be True, False or {DECODE!r}, not {value[:80]!r}.")
+    return require_bool(value, "check_media")
+
+
 def require_int(value: object, field: str, *, minimum: int) -> int:
     """
     Require a whole number.
@@ -247,6 +264,23 @@ def require_not_none(value: object, field: str) -> None:
     """
     if value is None:
         raise InvalidArgumentError(f"{field} is None: an argument that is given must hold something. Nothing was sent.")
+
+
+def refuse_path_object(value: object, field: str) -> None:
+    """
+    Refuse a path object where a URL is needed, already when the Dag is parsed: it loses the connection id of an
+    ObjectStoragePath, and the scheme of a Path.
+
+    :param value: the argument as the constructor got it.
+    :param field: the argument's name, for the error.
+    :raises InvalidArgumentError: for a path object, alone or in a list.
+    """
+    for item in value if isinstance(value, (list, tuple)) else (value,):
+        if hasattr(item, "__fspath__") or hasattr(item, "storage_options"):
+            raise InvalidArgumentError(
+                f"{field} must be a URL as text, not a {type(item).__name__}. Nothing was sent. "
+                "Use s3://conn_id@bucket/prefix or file:///data/recordings."
+            )
 
 
 def check_conn_id(value: object) -> str:

@@ -8,6 +8,7 @@ fails the task for good; everything else leaves the task's ``retries`` to work.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -56,7 +57,7 @@ class IinkedSignPermanentError(IinkedSignError, AirflowFailException):
 
 
 class InvalidArgumentError(IinkedSignPermanentError):
-    """An argument is missing, empty-handed or malformed; raised before any request. No retry helps."""
+    """An argument is missing, empty or malformed; raised before any request. No retry helps."""
 
 
 class ConnectionSettingsError(IinkedSignPermanentError):
@@ -65,6 +66,10 @@ class ConnectionSettingsError(IinkedSignPermanentError):
 
 class UnknownHostError(ConnectionSettingsError):
     """The host's name does not resolve. No retry helps."""
+
+
+class CertificateError(ConnectionSettingsError):
+    """A certificate on the way to the API is not accepted; nothing was sent. No retry helps before it is corrected."""
 
 
 class AuthenticationError(IinkedSignPermanentError):
@@ -111,6 +116,14 @@ class RecordingFailedError(IinkedSignPermanentError):
     """The platform says that a recording that is waited for has failed. No retry helps by itself."""
 
 
+class RetentionEndsSoonError(IinkedSignPermanentError):
+    """The platform drops recordings within the days that the Dag asked to be stopped for. No retry helps."""
+
+
+class PackagesFailedError(IinkedSignPermanentError):
+    """Some of a task's packages failed for good; the message names each. No retry helps them by itself."""
+
+
 class RecordingDeletedError(IinkedSignPermanentError):
     """A recording that is waited for, or asked for, is deleted on the platform. No retry helps."""
 
@@ -129,6 +142,13 @@ class ServiceUnavailableError(IinkedSignError):
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class TaskStoppedError(ServiceUnavailableError):
+    """The task was told to end (SIGTERM, "mark failed", a timeout); the request was not sent. A retry may help."""
+
+    def __init__(self, message: str = "The task was told to end; nothing more was sent.") -> None:
+        super().__init__(message, sent=False)
 
 
 class ServerError(IinkedSignError):
@@ -161,3 +181,21 @@ class StorageError(IinkedSignError):
 
 class DeletionNotConfirmedError(IinkedSignError):
     """The list still shows a recording after its deletion was asked for. A retry may help."""
+
+
+# --- one error for several ------------------------------------------------------------------------------------------
+
+
+def most_retryable(errors: Iterable[IinkedSignError], message: str) -> IinkedSignError:
+    """
+    Choose the type of the error that stands for several: a retryable one comes first, since a retry does the rest.
+
+    :param errors: the errors, at least one.
+    :param message: the message of the one to raise.
+    :return: the error to raise, with the status, code and pause of the chosen one.
+    """
+    found = list(errors)
+    chosen = next((error for error in found if not isinstance(error, IinkedSignPermanentError)), found[0])
+    raised = type(chosen)(message)
+    raised.status, raised.error_code, raised.retry_after = chosen.status, chosen.error_code, chosen.retry_after
+    return raised

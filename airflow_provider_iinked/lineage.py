@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DeletedPackage = tuple[str, Sequence[str], Sequence[Mapping[str, Any]]]
+"""A package, the recordings of it that are gone, and the custody records of their copies in short form."""
 _ALIASES: Final = ("AssetAlias", "DatasetAlias")
 
 
@@ -86,16 +88,13 @@ def download_lineage(api_base: str, copies: Iterable[Mapping[str, Any]]) -> Any:
     return extractors.OperatorLineage(inputs=inputs, outputs=outputs)
 
 
-def deletion_lineage(
-    api_base: str, package_id: str, deleted: Iterable[str], copies: Iterable[Mapping[str, Any]]
-) -> Any:
+def deletion_lineage(api_base: str, packages: Iterable[DeletedPackage]) -> Any:
     """
-    Describe a deletion to OpenLineage: each recording dropped, resting on the copies that were proved.
+    Describe a deletion to OpenLineage: each recording dropped, and the copies that were verified before.
 
     :param api_base: base URL of the API.
-    :param package_id: the package.
-    :param deleted: ids of the recordings that are gone.
-    :param copies: custody records in short form that the deletion rested on; empty for one without copies.
+    :param packages: for each package its id, the ids of the recordings that are gone, and the custody records of its
+        copies in short form; none of these for a deletion without copies.
     :return: an ``OperatorLineage``.
     """
     from airflow.providers.common.compat.openlineage.facet import (
@@ -107,24 +106,24 @@ def deletion_lineage(
 
     extractors = import_module("airflow.providers.openlineage.extractors")
 
-    gone = list(deleted)
-    folded = {video_id.casefold() for video_id in gone}
     drop = LifecycleStateChangeDatasetFacet(lifecycleStateChange=LifecycleStateChange.DROP)
-    return extractors.OperatorLineage(
-        inputs=[
+    inputs, outputs = [], []
+    for package_id, gone, copies in packages:
+        folded = {video_id.casefold() for video_id in gone}
+        inputs += [
             InputDataset(*object_dataset(copy["uri"]), facets=_version(copy["sha256"]))
             for copy in copies
             if copy["meeting_video_id"].casefold() in folded
-        ],
-        outputs=[
+        ]
+        outputs += [
             OutputDataset(*video_dataset(api_base, package_id, video_id), facets={"lifecycleStateChange": drop})
             for video_id in gone
-        ],
-    )
+        ]
+    return extractors.OperatorLineage(inputs=inputs, outputs=outputs)
 
 
 def report_copies(
-    context: Any, operator: Any, hook: IinkedSignHook, folder: str, package_id: str, copies: Sequence[Mapping[str, Any]]
+    context: Any, operator: Any, hook: IinkedSignHook, folder: str, copies: Sequence[Mapping[str, Any]]
 ) -> None:
     """
     Tell hook lineage, and whoever is scheduled on the task's asset aliases, of copies that were proved.
@@ -133,19 +132,20 @@ def report_copies(
     :param operator: the task.
     :param hook: the hook that read the recordings.
     :param folder: the folder below which packages lie.
-    :param package_id: the package.
-    :param copies: custody records in short form; nothing is told of none.
+    :param copies: custody records in short form, of one package or several; each recording counts once.
     """
     if not copies:
         return
+    recordings = {(copy["package_id"], copy["meeting_video_id"]): copy for copy in copies}
     with _quietly("Hook lineage was not told"):
         _note_copies(hook, copies)
     facts = {
-        "meeting_video_ids": ",".join(copy["meeting_video_id"] for copy in copies),
-        "videos": len(copies),
-        "bytes": sum(copy["size"] for copy in copies),
+        "package_id": ",".join(dict.fromkeys(package_id for package_id, _ in recordings)),
+        "meeting_video_ids": ",".join(video_id for _, video_id in recordings),
+        "videos": len(recordings),
+        "bytes": sum(copy["size"] for copy in recordings.values()),
     }
-    announce(context, operator, folder, {"package_id": package_id, "event": "copied", **facts})
+    announce(context, operator, folder, {"event": "copied", **facts})
 
 
 def announce(context: Any, operator: Any, folder: str, facts: Mapping[str, Any]) -> None:

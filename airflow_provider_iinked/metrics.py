@@ -1,4 +1,4 @@
-"""Counters through Airflow's own Stats (StatsD or OpenTelemetry, as Airflow is configured)."""
+"""Counters and gauges through Airflow's own Stats (StatsD or OpenTelemetry, as Airflow is configured)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ VIDEOS_DELETED: Final = "videos_deleted"
 """Recordings that a task deleted, or found gone when it came to delete them."""
 VIDEOS_REFUSED: Final = "videos_refused"
 """Recordings that a task was asked to delete and kept, or whose deletion could not be confirmed."""
+RETENTION_WITHIN_DAYS: Final = "retention_within_days"
+"""A gauge: recordings that are archived and whose retention ends within 7 days, of the packages last listed."""
 
 
 def count(name: str, value: int = 1, *, in_triggerer: bool = False) -> None:
@@ -37,6 +39,19 @@ def count(name: str, value: int = 1, *, in_triggerer: bool = False) -> None:
         _stats(in_triggerer).incr(f"iinked_sign.{name}", value)
     except Exception:
         log.debug("The counter %s was not sent.", name, exc_info=True)
+
+
+def gauge(name: str, value: int) -> None:
+    """
+    Set the gauge ``iinked_sign.<name>``. Never fails: a lost value must not stop a task.
+
+    :param name: one of this module's names.
+    :param value: the value.
+    """
+    try:
+        _stats(False).gauge(f"iinked_sign.{name}", value)
+    except Exception:
+        log.debug("The gauge %s was not sent.", name, exc_info=True)
 
 
 @cache

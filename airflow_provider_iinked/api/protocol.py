@@ -16,26 +16,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from airflow_provider_iinked.api.errors import classify
 from airflow_provider_iinked.arguments import check_id
-from airflow_provider_iinked.exceptions import (
-    AuthenticationError,
-    IinkedSignError,
-    NotFoundError,
-    PackageNotFoundError,
-    RateLimitError,
-    RequestRefusedError,
-    RetentionError,
-    RouteNotFoundError,
-    ServerError,
-    UnexpectedAnswerError,
-)
+from airflow_provider_iinked.exceptions import IinkedSignError, RateLimitError, ServerError, UnexpectedAnswerError
 
 MAX_PAUSE: Final = 86_400.0
 """Seconds; a longer Retry-After is taken for this. A mistake of the service must not silence a triggerer for years."""
-
-_PASSING_STATUS: Final = frozenset({408, 425, 500, 502, 503, 504})
-# The API's codes are single words; a web framework's "Not Found" says that the path does not exist.
-_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -155,7 +141,7 @@ def read_answer(request: Request, response: Response, *, secret: str = "", now: 
 
     :param request: what was asked.
     :param response: what came back.
-    :param secret: the credential, blotted out should the API's message repeat it.
+    :param secret: the credential, redacted should the API's message repeat it.
     :param now: epoch seconds, for a Retry-After that is a date and an answer without a Date header.
     :return: the JSON object.
     :raises IinkedSignError: the type that fits the status and the API's error code.
@@ -173,34 +159,12 @@ def _error(request: Request, response: Response, code: str | None, said: str, wa
     status = response.status
     answer = f"Could not {request.name}: HTTP {status}" + (f" {code}" if code else "") + (f" ({said})" if said else "")
     facts: dict[str, Any] = {"status": status, "error_code": code, "retry_after": wait}
-    error_type, advice = _classify(status, code)
+    error_type, advice = classify(status, code)
     if error_type is UnexpectedAnswerError:
         advice = f"{_describe_body(response)}; {advice}"
     if wait is not None and issubclass(error_type, (RateLimitError, ServerError)):
         advice = f"the service asks to come back in {wait:.0f} s"
     return error_type(f"{answer}: {advice}.", **facts)
-
-
-def _classify(status: int, code: str | None) -> tuple[type[IinkedSignError], str]:
-    """Sort status and code into an error type and a piece of advice; codes are matched by their documented patterns."""
-    if status < 300:
-        return UnexpectedAnswerError, "something other than the API may have answered"
-    if 300 <= status < 400:
-        return UnexpectedAnswerError, "redirects are not followed; check the host of the connection"
-    if status == 429:
-        return RateLimitError, "too many requests; ask less often"
-    if status >= 500 or status in _PASSING_STATUS:
-        return ServerError, "the service is in trouble; a retry may help"
-    if code and "_retention" in code:
-        return RetentionError, "a retention policy forbids it; wait until it ends or change the policy"
-    if status in (401, 403) or (code and code.endswith("_not_authorized")):
-        return AuthenticationError, "the key or token is refused; check the connection's password and environment"
-    if code and code.endswith("_not_found"):
-        kind = PackageNotFoundError if code == "package_not_found" else NotFoundError
-        return kind, "it does not exist in this data centre, or the key may not see it; check the id and the host"
-    if status in (404, 405) and not (code and _CODE.fullmatch(code)):
-        return RouteNotFoundError, "that path does not exist there; check host and path of the connection"
-    return RequestRefusedError, "the API refuses this request as it is"
 
 
 def _describe_body(response: Response) -> str:
@@ -230,6 +194,19 @@ def _clean(text: object, secret: str) -> str:
         text = text.replace(secret, "***")
     text = re.sub(r"(/[^\s?]*)\?\S*", r"\1?***", text)
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
+
+
+def pause_asked(response: Response, now: float) -> float | None:
+    """
+    Return for how long an answer asks everybody to send nothing.
+
+    :param response: the answer.
+    :param now: epoch seconds.
+    :return: seconds, of a 429 or 5xx with Retry-After; else None.
+    """
+    if response.status != 429 and response.status < 500:
+        return None
+    return retry_after(response.headers, now)
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

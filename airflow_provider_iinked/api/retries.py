@@ -1,7 +1,11 @@
-"""When is a request sent again, and after what wait. Pure; for both transports, deletions and downloads."""
+"""
+When a request is sent again, after what wait, and how long an answer may take. No I/O; both transports, deletions and
+downloads ask here.
+"""
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import Final
 
@@ -17,6 +21,10 @@ from airflow_provider_iinked.exceptions import (
 
 MAX_TOTAL_WAIT: Final = 300.0
 """Seconds that a worker waits for Retry-After within one call."""
+MAX_READS: Final = 10
+"""An answer is cut off after so many times ``timeout``, however steadily it drips."""
+
+log = logging.getLogger(__name__)
 
 
 def is_retryable(request: Request, error: IinkedSignError) -> bool:
@@ -65,6 +73,57 @@ class RetryBudget:
             return backoff(self.failures)
         self._waited += error.retry_after
         return error.retry_after if self._waited <= MAX_TOTAL_WAIT else None
+
+
+class RetryLoop:
+    """
+    The tries of one request. A transport sends, and hands over each error; the loop says how long to wait, or raises.
+
+    :param request: the request.
+    :param max_retries: how often it may be sent again.
+    """
+
+    def __init__(self, request: Request, max_retries: int) -> None:
+        self._request = request
+        self._budget = RetryBudget(max_retries)
+
+    def wait_after(self, error: IinkedSignError) -> float:
+        """
+        Decide what follows an error.
+
+        :param error: what became of the request.
+        :return: seconds to wait before it is sent again.
+        :raises IinkedSignError: the error itself, when it is not sent again.
+        """
+        wait = self._budget.wait_after(error) if is_retryable(self._request, error) else None
+        if wait is None:
+            raise error
+        log.warning("%s Retrying in %.1f s (%d of %d).", error, wait, self._budget.failures, self._budget.max_retries)
+        return wait
+
+
+class AnswerClock:
+    """
+    How long one answer may take: ``timeout`` for its head, connecting included; ``timeout`` for each further read; and
+    :data:`MAX_READS` times that for all of it.
+
+    :param timeout: the connection's ``timeout``, seconds.
+    :param now: the clock when the request begins.
+    """
+
+    def __init__(self, timeout: float, now: float) -> None:
+        self._timeout = timeout
+        self.head_until = now + timeout
+        self._until = now + MAX_READS * timeout
+
+    def read_until(self, now: float) -> float:
+        """
+        Return when the next read of the body is cut off.
+
+        :param now: the clock.
+        :return: that moment.
+        """
+        return min(self._until, now + self._timeout)
 
 
 def backoff(failures: int) -> float:

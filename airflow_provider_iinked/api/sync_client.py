@@ -1,142 +1,170 @@
-"""The transport for workers: requests, one pooled session, no redirects, repeated as :mod:`.patience` decides."""
+"""
+The transport for workers: requests, one pooled session, no redirects, retried as :mod:`.retries` decides.
+
+Threads may share a client: requests go out within one ceiling, and a pause that the service asks for holds for all.
+"""
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
-from airflow_provider_iinked import __version__
 from airflow_provider_iinked.api import protocol
-from airflow_provider_iinked.api.errors import no_response_error
-from airflow_provider_iinked.api.retries import RetryBudget, is_retryable
+from airflow_provider_iinked.api.answer_cutoff import LiveConnections, cut_off_adapter
+from airflow_provider_iinked.api.errors import no_response_error, root_cause
+from airflow_provider_iinked.api.network import JSON_BODY, MAX_BODY, MAX_IDLE, Route, api_headers, find_route
+from airflow_provider_iinked.api.rate_limit import RateLimiter
+from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, RetryLoop
 from airflow_provider_iinked.api.settings import ApiSettings
-from airflow_provider_iinked.exceptions import IinkedSignError
+from airflow_provider_iinked.exceptions import IinkedSignError, TaskStoppedError, UnexpectedAnswerError
 
-USER_AGENT = f"airflow-provider-iinked/{__version__}"
-
-log = logging.getLogger(__name__)
+_CHUNK: Final = 65_536
+_MAX_SOCKETS: Final = 32
 
 
 class SyncClient:
     """
-    Carry out the protocol's requests over one pooled session. Open it and use it in one thread.
+    Carry out the protocol's requests over one pooled session.
 
     :param settings: where to, with which credential, how patiently.
     :param sleep: waits between tries; a test may replace it.
+    :param stopping: once it is set, waits end and nothing more is sent.
     """
 
-    def __init__(self, settings: ApiSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.settings = settings
-        self._sleep = sleep
-        self._pace = Pace(settings.max_requests_per_second)
-        self.session = open_session(settings.api_base)
-        self._headers = {
-            "User-Agent": USER_AGENT,
-            "Accept": "application/json",
-            settings.auth_header[0]: settings.auth_header[1],
-        }
-        self.session.headers.update(self._headers)
+        self.limiter = RateLimiter(settings.max_requests_per_second)
+        self._stopping = stopping or threading.Event()
+        self._sleep = sleep or self._stopping.wait
+        self._live = LiveConnections()
+        self._route = find_route(settings.api_base)
+        self.session = _open_session(self._route, cut_off_adapter(self._live, _MAX_SOCKETS))
+        self.session.headers.update(api_headers(settings))
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._last_used = time.monotonic()
 
     def send(self, request: protocol.Request, *, max_retries: int | None = None) -> dict[str, Any]:
         """
         Send a request and return the JSON object of its answer.
 
         :param request: the call.
-        :param max_retries: how often to try again; the connection's setting where it is None.
+        :param max_retries: how often to retry; the connection's setting where it is None.
         :return: the JSON object.
-        :raises IinkedSignError: what is wrong, when no further try is allowed.
+        :raises IinkedSignError: what is wrong, when it is not retried.
         """
-        patience = RetryBudget(self.settings.max_retries if max_retries is None else max_retries)
+        loop = RetryLoop(request, self.settings.max_retries if max_retries is None else max_retries)
         while True:
             try:
-                return self._send_once(request)
+                response = self._exchange(request)
+                return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
+            except TaskStoppedError:
+                raise
             except IinkedSignError as error:
-                wait = patience.wait_after(error) if is_retryable(request, error) else None
-                if wait is None:
-                    raise
-                log.warning(
-                    "%s Trying again in %.1f s (%d of %d).", error, wait, patience.failures, patience.max_retries
-                )
+                wait = loop.wait_after(error)
             self._sleep(wait)
 
-    def _send_once(self, request: protocol.Request) -> dict[str, Any]:
-        self._pace.wait(self._sleep)
-        headers = self._headers if request.body is None else {**self._headers, "Content-Type": "application/json"}
+    def wait_for_slot(self) -> None:
+        """Wait until the next request could go out at once, without sending one."""
+        if (due := self.limiter.next_free(time.monotonic()) - time.monotonic()) > 0:
+            self._sleep(due)
+
+    def close(self) -> None:
+        """Close the session's idle sockets."""
+        self.session.close()
+
+    def abort(self) -> None:
+        """Close all sockets, those of requests in flight included, and send nothing more; for what only reads."""
+        self._stopping.set()
+        self.session.close()
+        self._live.abort()
+
+    def _exchange(self, request: protocol.Request) -> protocol.Response:
+        self._take_slot()
+        if self._stopping.is_set():
+            raise TaskStoppedError()
+        self._begin()
+        try:
+            response = self._request(request)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            raise transport_error(request, self.settings.api_base, error, self._route) from None
+        finally:
+            self._end()
+        pause = protocol.pause_asked(response, time.time())
+        if pause is not None and pause <= MAX_TOTAL_WAIT:  # a longer one ends the call, and says when to come back
+            self.limiter.pause(time.monotonic() + pause)
+        return response
+
+    def _take_slot(self) -> None:
+        """Wait for the end of a pause, and for the ceiling; a pause that begins meanwhile is waited for as well."""
+        waited_for = None
+        while True:
+            pause = self.limiter.paused_until
+            if pause != waited_for and self.limiter.is_paused(now := time.monotonic()):
+                waited_for = pause
+                self._sleep(pause - now)
+                continue
+            now = time.monotonic()
+            if (leave := self.limiter.reserve(now)) > now:
+                self._sleep(leave - now)
+            if self.limiter.paused_until == pause:
+                return
+
+    def _begin(self) -> None:
+        with self._lock:
+            if not self._in_flight and time.monotonic() - self._last_used > MAX_IDLE:
+                self.session.close()
+            self._in_flight += 1
+
+    def _end(self) -> None:
+        with self._lock:
+            self._in_flight -= 1
+            self._last_used = time.monotonic()
+
+    def _request(self, request: protocol.Request) -> protocol.Response:
+        headers = api_headers(self.settings) | ({} if request.body is None else JSON_BODY)
         prepared = requests.Request(
             request.method, f"{self.settings.api_base}{request.path}", headers=headers, data=request.body
         ).prepare()
+        answer = self.session.send(
+            prepared,
+            stream=True,
+            allow_redirects=False,
+            timeout=self.settings.timeout,
+            proxies=self.session.proxies,
+            verify=self.session.verify,
+        )
         try:
-            answer = self.session.send(
-                prepared,
-                allow_redirects=False,
-                timeout=self.settings.timeout,
-                proxies=self.session.proxies,
-                verify=self.session.verify,
-            )
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise transport_error(request, self.settings.api_base, error) from None
+            body = _read(request, answer)
+        finally:
+            answer.close()
         if answer.status_code < 200:
             # Such as 103, which http.client takes for the answer: the real one follows, and must not be the next one's.
             self.session.close()
-        response = protocol.Response(
-            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
-        )
-        return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
-
-    def await_turn(self) -> None:
-        """Wait until the next request would go out at once, under the ceiling of requests a second."""
-        self._pace.await_turn(self._sleep)
-
-    def close(self) -> None:
-        """Close the session's sockets."""
-        self.session.close()
+        return protocol.Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
 
 
-class Pace:
-    """
-    Keep a number of requests per second.
-
-    :param per_second: the ceiling, or None for none.
-    """
-
-    def __init__(self, per_second: float | None) -> None:
-        self._interval = 1.0 / per_second if per_second else 0.0
-        self._next = 0.0
-        self._lock = threading.Lock()
-
-    def await_turn(self, sleep: Callable[[float], None]) -> None:
-        """
-        Wait until the next request is due, and leave the turn to it.
-
-        :param sleep: how to wait.
-        """
-        if self._interval and (due := self._next - time.monotonic()) > 0:
-            sleep(due)
-
-    def wait(self, sleep: Callable[[float], None]) -> None:
-        """
-        Wait until the next request is due, and take the turn.
-
-        :param sleep: how to wait.
-        """
-        if not self._interval:
-            return
-        with self._lock:
-            now = time.monotonic()
-            due = max(now, self._next)
-            self._next = due + self._interval
-        if due > now:
-            sleep(due - now)
+def _read(request: protocol.Request, answer: requests.Response) -> bytes:
+    pieces, size = [], 0
+    for piece in answer.iter_content(_CHUNK):
+        size += len(piece)
+        if size > MAX_BODY:
+            raise UnexpectedAnswerError(f"Could not {request.name}: the answer is longer than {MAX_BODY} bytes.")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 class _Session(requests.Session):
@@ -154,45 +182,34 @@ def open_session(url: str, *, pool_size: int = 1) -> requests.Session:
     :param url: an address on that host.
     :param pool_size: how many sockets it may keep.
     :return: the session.
+    :raises ConnectionSettingsError: for a proxy or CA bundle of the environment that cannot be used.
     """
+    return _open_session(find_route(url), HTTPAdapter(pool_connections=1, pool_maxsize=pool_size))
+
+
+def _open_session(route: Route, adapter: HTTPAdapter) -> requests.Session:
     session = _Session()
     session.trust_env = False
-    session.proxies = get_environ_proxies(url)
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size)
+    session.proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
+    session.verify = route.ca_bundle
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
 
 
-def transport_error(request: protocol.Request, api_base: str, error: Exception) -> IinkedSignError:
+def transport_error(
+    request: protocol.Request, api_base: str, error: Exception, route: Route | None = None
+) -> IinkedSignError:
     """
     Turn an error of requests into one of ours, without its text (it would hold the URL).
 
     :param request: what was being sent.
     :param api_base: where to.
     :param error: what requests raised.
+    :param route: proxy and CA bundle on the way, as far as known.
     :return: the error to raise.
     """
-    return no_response_error(request, api_base, root_cause(error), sent=not _never_sent(error))
-
-
-def root_cause(error: BaseException) -> BaseException:
-    """
-    Dig out what lies at the bottom of an exception of requests or urllib3.
-
-    :param error: the exception.
-    :return: the innermost exception it names.
-    """
-    seen = {id(error)}
-    while True:
-        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-        if inner is None or id(inner) in seen:
-            return error
-        seen.add(id(inner))
-        error = inner
+    return no_response_error(request.name, api_base, root_cause(error), sent=not _never_sent(error), route=route)
 
 
 def _never_sent(error: BaseException) -> bool:
@@ -203,4 +220,5 @@ def _never_sent(error: BaseException) -> bool:
         return isinstance(error, requests.exceptions.InvalidURL)
     inner: Any = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
+    reason = getattr(reason, "original_error", reason)  # of urllib3's ProxyError: the proxy was not reached
     return isinstance(reason, (NewConnectionError, NameResolutionError))

@@ -18,8 +18,11 @@ from airflow_provider_iinked.storage.quarantine import quarantine
 
 REQUESTED: Final = "requested"
 DELETED: Final = "deleted"
+"""A list that was read after the request showed the recording deleted, or no more."""
+UNCONFIRMED: Final = "unconfirmed"
+"""The API said that it deleted the recording; no list had shown that yet."""
 WITHDRAWN: Final = "withdrawn"
-"""The request that the receipt was written for never went out, or did nothing."""
+"""The request that the receipt was written for never went out, or did nothing: the receipt is void."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ReceiptStore:
     conn_id: str | None
     stamp: TaskIdentity
 
-    def request(
+    def open(
         self,
         store: Store,
         url: str,
@@ -81,29 +84,38 @@ class ReceiptStore:
         store.replace_json(url, receipt, durable=True)
         return receipt
 
-    def complete(self, store: Store, url: str, receipt: Mapping[str, Any], answer: Mapping[str, Any] | None) -> None:
+    def complete(
+        self,
+        store: Store,
+        url: str,
+        receipt: Mapping[str, Any],
+        answer: Mapping[str, Any] | None,
+        *,
+        confirmed: bool = True,
+    ) -> None:
         """
         Complete a receipt after the deletion.
 
         :param store: the storage.
         :param url: the receipt.
         :param receipt: what was written before the request.
-        :param answer: the API's words about the recording, without a URL; None where the list told it.
+        :param answer: the API's words about the recording, without a URL; None where only the list shows it.
+        :param confirmed: whether a list has shown the recording deleted, or no more; else it stays unconfirmed.
         :raises StorageError: when it cannot be written; a later run completes it.
         """
         done = {
             **receipt,
-            "status": DELETED,
-            "deleted_at": _now(),
+            "status": DELETED if confirmed else UNCONFIRMED,
+            "deleted_at": _now() if confirmed else None,
             "answer": answer,
             "told_by": "answer" if answer is not None else "list",
             "completed_by": asdict(self.stamp),
         }
         store.replace_json(url, done, durable=True)
 
-    def withdraw(self, store: Store, url: str, receipt: Mapping[str, Any]) -> None:
+    def void(self, store: Store, url: str, receipt: Mapping[str, Any]) -> None:
         """
-        Take a receipt back whose request never went out, or did nothing: an earlier one gets its place again.
+        Void a receipt whose request never went out, or did nothing: an earlier one gets its place again.
 
         :param store: the storage.
         :param url: the receipt.
@@ -126,9 +138,9 @@ class ReceiptStore:
         :raises StorageError: when it cannot be read or written.
         """
         receipt = store.read_json(url)[1]
-        if not self._is_own(receipt, meeting_video_id) or receipt.get("status") != REQUESTED:
+        if not self._is_own(receipt, meeting_video_id) or receipt.get("status") not in (REQUESTED, UNCONFIRMED):
             return False
-        self.complete(store, url, receipt, None)
+        self.complete(store, url, receipt, receipt.get("answer"))
         return True
 
     def _set_aside(self, store: Store, url: str, meeting_video_id: str) -> None:
@@ -136,7 +148,7 @@ class ReceiptStore:
         seen = store.identity(url)
         is_own = self._is_own(store.read_json(url)[1], meeting_video_id)
         if is_own or not quarantine(store, url, "it is not the receipt of this recording", seen=seen):
-            raise StorageError(f"{url} changed while it was looked at: another run is at work there")
+            raise StorageError(f"{url} changed during the check; another run is writing to it")
 
     def _is_own(self, receipt: Any, meeting_video_id: str) -> bool:
         """Tell whether a receipt speaks of this recording in this data centre; two may share a folder."""

@@ -7,14 +7,18 @@ format refuses it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from airflow_provider_iinked.models import StoredVideo, Video, parse_time
-from airflow_provider_iinked.storage.layout import Kind, Layout, name_of, parse
+from airflow_provider_iinked.storage.layout import Kind, Layout, folder_of, name_of, parse
+from airflow_provider_iinked.storage.url import join
 
 FORMAT: Final = 1
+
+FIXED_VIDEO_FIELDS: Final = ("size", "timeCreated", "duration", "meetingId")
+"""Fields of a video, in the API's spelling, that must be the same when it is copied and when it is deleted."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def build_record(
     provider_version: str,
     package_fields: Mapping[str, Any],
     media: Mapping[str, Any] | None = None,
+    copies: Sequence[str] = (),
 ) -> dict[str, Any]:
     """
     Put a custody record together.
@@ -81,6 +86,7 @@ def build_record(
     :param provider_version: version of this provider.
     :param package_fields: package fields that the Dag author wants to keep.
     :param media: what checking that it plays found out; None where that was not asked for.
+    :param copies: URIs of the same recording's copies at the task's other destinations.
     :return: the record, ready for JSON.
     """
     return {
@@ -94,6 +100,7 @@ def build_record(
         **asdict(stamp),
         "provider_version": provider_version,
         "package_fields": dict(package_fields),
+        **({"copies": list(copies)} if copies else {}),
         **({"media": dict(media)} if media is not None else {}),
     }
 
@@ -117,15 +124,28 @@ def read_stored_video(record: object, custody_uri: str) -> StoredVideo | None:
     return StoredVideo(**texts, size=size, custody_uri=custody_uri)
 
 
+def stored_beside(record: object, custody_uri: str) -> StoredVideo | None:
+    """
+    Read the short form out of a record, its copy being where the record is now: what the record says of places is
+    history once a folder has been moved as a whole (another prefix, bucket or connection id).
+
+    :param record: the JSON value of the stored record.
+    :param custody_uri: where the record is.
+    :return: the short form; None when something is missing or of the wrong type.
+    """
+    written = read_stored_video(record, custody_uri)
+    return written and replace(written, uri=join(folder_of(custody_uri), name_of(written.uri)))
+
+
 def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: str, meeting_video_id: str) -> list[str]:
     """
-    Say where a record speaks of something else than is asked for.
+    Compare a record with the requested recording.
 
     :param record: the stored record.
     :param api_base: the API in use.
     :param package_id: the package.
     :param meeting_video_id: the recording.
-    :return: the differences in words; empty when it is the right record.
+    :return: the differences, as text; empty when it is the right record.
     """
     if record.get("format") != FORMAT or isinstance(record.get("format"), bool):
         return [f"the record's format {record.get('format')!r} is not known (known: {FORMAT})"]
@@ -139,10 +159,10 @@ def origin_mismatches(record: Mapping[str, Any], *, api_base: str, package_id: s
 
 def location_mismatches(claim: StoredVideo) -> list[str]:
     """
-    Say where copy and record do not lie as publication lays them.
+    Compare the places of a copy and its record with those that publication gives them.
 
     :param claim: what names them.
-    :return: the differences in words; empty when they lie beside each other under the recording's name.
+    :return: the differences, as text; empty when they lie beside each other under the recording's name.
     """
     layout = Layout.beside(claim.uri)
     problems = []
@@ -159,26 +179,30 @@ def location_mismatches(claim: StoredVideo) -> list[str]:
 
 def expected_mismatches(record: Mapping[str, Any], claim: StoredVideo) -> list[str]:
     """
-    Say where the stored record differs from what an XCom claims.
+    Compare the stored record with an XCom. Of the record's ``uri`` only the last two parts count: copies that were
+    moved as a whole are judged by where they lie now.
 
     :param record: the stored record.
     :param claim: the XCom.
-    :return: the differences in words; empty when they are equal.
+    :return: the differences, as text; empty when they are equal.
     """
-    return [
-        f"the stored record and the XCom disagree on {name}"
-        for name in ("package_id", "meeting_video_id", "uri", "size", "sha256")
+    names = [
+        name
+        for name in ("package_id", "meeting_video_id", "size", "sha256")
         if record.get(name) != getattr(claim, name) or isinstance(record.get(name), bool)
     ]
+    if _package_and_name(record.get("uri")) != _package_and_name(claim.uri):
+        names.append("uri")
+    return [f"the stored record and the XCom disagree on {name}" for name in names]
 
 
 def listing_mismatches(record: Mapping[str, Any], video: Video) -> list[str]:
     """
-    Say where a recording as listed now differs from what was copied.
+    Compare a recording as listed now with what was copied.
 
     :param record: the stored record.
     :param video: the recording as listed now.
-    :return: the differences in words; empty when it is the same recording.
+    :return: the differences, as text; empty when it is the same recording.
     """
     then = record.get("video")
     if not isinstance(then, Mapping):
@@ -186,20 +210,20 @@ def listing_mismatches(record: Mapping[str, Any], video: Video) -> list[str]:
     now = video.public_fields()
     return [
         f"the recording's {name} is now {_short(now.get(name))}, when copied it was {_short(then.get(name))}"
-        for name in ("size", "timeCreated", "duration", "meetingId")
+        for name in FIXED_VIDEO_FIELDS
         if not _same(then.get(name), now.get(name))
     ]
 
 
 def copy_mismatches(record: Mapping[str, Any], *, size: int, sha256: str | None, validator: object) -> list[str]:
     """
-    Say where a copy as it lies there now differs from its record.
+    Compare a copy as it lies there now with its record.
 
     :param record: the stored record.
     :param size: the copy's bytes.
     :param sha256: digest of what was read; None where the store's validator is relied on instead.
     :param validator: the store's validator now.
-    :return: the differences in words; empty when the copy agrees.
+    :return: the differences, as text; empty when the copy agrees.
     """
     problems = []
     if size != record.get("size"):
@@ -210,6 +234,10 @@ def copy_mismatches(record: Mapping[str, Any], *, size: int, sha256: str | None,
     elif not validator or validator != record.get("validator"):
         problems.append("the store's validator of the copy is not that of its record")
     return problems
+
+
+def _package_and_name(uri: object) -> list[str] | None:
+    return uri.split("/")[-2:] if isinstance(uri, str) else None
 
 
 def _same(then: object, now: object) -> bool:

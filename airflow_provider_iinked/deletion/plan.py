@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from airflow_provider_iinked.exceptions import StateNotAllowedError
 from airflow_provider_iinked.models import Video, VideoList
 
-MAX_LIST_AGE = 60.0
-"""Seconds: a list that is older says nothing about what may be deleted now."""
-MAX_PROOF_AGE = 10.0
-"""Seconds: a copy that was read longer ago is read again before its source is deleted."""
+MAX_LIST_AGE: Final = 60.0
+"""Seconds: an older list says nothing about what may be deleted now."""
+MAX_VERIFICATION_AGE: Final = 10.0
+"""Seconds: a copy that was verified longer ago is verified again before its source is deleted."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """
-    What is to be done about each recording that was asked for.
+    What is to be done about each selected recording.
 
     :param to_delete: are live, in a state that may be deleted.
     :param already_deleted: are listed as deleted.
@@ -33,23 +34,22 @@ def is_recent(listed_at: float, *, now: float) -> bool:
     """
     Tell whether a list still says what may be deleted.
 
-    :param listed_at: when it was asked for, in seconds of the same clock as ``now``.
+    :param listed_at: when it was requested, in seconds of the same clock as ``now``.
     :param now: the time.
     :return: True when it is young enough.
     """
     return now - listed_at <= MAX_LIST_AGE
 
 
-def is_fresh_enough(*, now: float, listed_at: float, proved_at: float | None) -> bool:
+def is_fresh_enough(verified_at: float, *, now: float) -> bool:
     """
-    Tell whether a request may follow what was looked at, or whether that was too long ago.
+    Tell whether a request may follow a verification.
 
-    :param now: the time, in seconds of the same clock as the others.
-    :param listed_at: when the list was asked for.
-    :param proved_at: when the copy was read to its end; None for a deletion that rests on no copy.
-    :return: True when both are recent.
+    :param verified_at: when the copy was read to its end, in seconds of the same clock as ``now``.
+    :param now: the time.
+    :return: True when it is young enough.
     """
-    return is_recent(listed_at, now=now) and (proved_at is None or now - proved_at <= MAX_PROOF_AGE)
+    return now - verified_at <= MAX_VERIFICATION_AGE
 
 
 def make_plan(listing: VideoList, wanted: Sequence[str] | None, states: Collection[str]) -> Plan:
@@ -84,41 +84,41 @@ def make_plan(listing: VideoList, wanted: Sequence[str] | None, states: Collecti
     )
 
 
-def unrequested_ids(answer: Iterable[Video], *, asked: Collection[str], gone_before: Collection[str]) -> list[str]:
+def unrequested_ids(answer: Iterable[Video], *, requested: Collection[str], gone_before: Collection[str]) -> list[str]:
     """
-    Find what an answer names although it was not asked for.
+    Find what an answer names although nobody requested its deletion.
 
     :param answer: the videos that the API says it deleted.
-    :param asked: case-folded ids that were asked for so far.
-    :param gone_before: case-folded ids that the list showed as deleted before anything was asked for.
-    :return: ids of the strangers.
+    :param requested: case-folded ids whose deletion was requested so far.
+    :param gone_before: case-folded ids that a list showed as deleted, or no more, before their deletion was requested.
+    :return: the ids.
     """
     return [
         video.meeting_video_id
         for video in answer
-        if video.meeting_video_id.casefold() not in asked and video.meeting_video_id.casefold() not in gone_before
+        if video.meeting_video_id.casefold() not in requested and video.meeting_video_id.casefold() not in gone_before
     ]
 
 
-def disappeared(before: VideoList, now: VideoList, *, asked: Collection[str]) -> list[str]:
+def disappeared(before: VideoList, now: VideoList, *, requested: Collection[str]) -> list[str]:
     """
-    Find what was live, was not asked for, and is gone.
+    Find what was live and is gone although its deletion was not requested.
 
     :param before: the earlier list.
     :param now: the later list.
-    :param asked: case-folded ids that were asked for so far.
-    :return: ids of what disappeared.
+    :param requested: case-folded ids whose deletion was requested so far.
+    :return: the ids.
     """
     return [
         video.meeting_video_id
         for video in before.videos
-        if not video.is_deleted and video.meeting_video_id.casefold() not in asked and is_gone(now, video)
+        if not video.is_deleted and video.meeting_video_id.casefold() not in requested and is_gone(now, video)
     ]
 
 
 def is_gone(listing: VideoList, video: Video) -> bool:
     """
-    Tell whether a recording is deleted, or listed no more.
+    Tell whether a recording is deleted, or no longer listed.
 
     :param listing: the list.
     :param video: the recording.

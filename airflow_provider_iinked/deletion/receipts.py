@@ -1,14 +1,16 @@
-"""The receipts of one deletion, and the stores that they and the copies lie in."""
+"""The receipts of one package's deletion, and the stores that they and the copies lie in."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
-from airflow_provider_iinked.deletion.request import DeletionRequest
-from airflow_provider_iinked.deletion.verification import Proof
+from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.deletion.recording import Verification
+from airflow_provider_iinked.deletion.request import DeletionRequest, PackageTarget
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store, open_store
@@ -17,109 +19,136 @@ from airflow_provider_iinked.storage.layout import folder_of
 log = logging.getLogger(__name__)
 
 
-class TaskReceipts:
+class OpenStores:
     """
-    Keep the receipts of one task: open before a request, complete or withdrawn after it.
+    The stores of one task, each opened once and afresh: nothing in them comes from another task's cache.
 
-    :param order: what is to be deleted.
-    :param package_id: the package.
-    :param api_base: the API in use.
+    :param task: the running task.
     """
 
-    def __init__(self, order: DeletionRequest, package_id: str, api_base: str) -> None:
-        self._order = order
-        self._package_id = package_id
-        self._book = ReceiptStore(package_id, api_base, order.conn_id, order.stamp)
+    def __init__(self, task: TaskIdentity) -> None:
+        self._task = task
         self._stores: dict[str, Store] = {}
-        self._open: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
 
-    def store(self, url: str) -> Store:
+    def open(self, url: str) -> Store:
         """
-        Open each storage once in a task, afresh: nothing in it comes from another task's cache.
+        Open the store of a URL, or return the opened one. What the XCom names is opened in the task's own thread.
 
         :param url: an object in it.
-        :return: the storage.
+        :return: the store.
         :raises StorageError: when it cannot be opened.
         """
         scheme, _, rest = url.partition("://")
         root = f"{scheme}://{rest.partition('/')[0]}"
-        if root not in self._stores:
-            self._stores[root] = open_store(url, temp_file_token(self._order.stamp))
-        return self._stores[root]
+        with self._lock:
+            if root not in self._stores:
+                self._stores[root] = open_store(url, temp_file_token(self._task))
+            return self._stores[root]
 
-    def place(self, video_id: str) -> str | None:
+
+class PackageReceipts:
+    """
+    Keep the receipts of one package: open before a request, completed or void after it.
+
+    Its methods may run in several threads, each for another recording.
+
+    :param request: the deletion.
+    :param target: the package's part of it.
+    :param api_base: the API in use.
+    :param stores: the task's stores.
+    """
+
+    def __init__(self, request: DeletionRequest, target: PackageTarget, api_base: str, stores: OpenStores) -> None:
+        self._target = target
+        self._destination = request.receipt_destination
+        self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task)
+        self._stores = stores
+        self._open: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def places(self, video_id: str) -> tuple[str, ...]:
         """
-        Name the place of a receipt; beside a copy it has the name that the copy has.
+        Name the places of a recording's receipt: one beside each copy, under the name that the copy has.
 
         :param video_id: the recording.
-        :return: the receipt's URL; None when there is no place for one.
+        :return: the receipts' URLs; none when there is no place for one.
         """
-        copy = self._order.copy_of(video_id)
-        if copy is not None:
-            return receipt_place(copy.uri, None, self._package_id, copy.meeting_video_id)
-        return receipt_place(None, self._order.receipt_destination, self._package_id, video_id)
+        if self._target.copies is not None:
+            copies = self._target.copies_of(video_id)
+            found = [receipt_place(copy.uri, None, copy.package_id, copy.meeting_video_id) for copy in copies]
+        else:
+            found = [receipt_place(None, self._destination, self._target.package_id, video_id)]
+        return tuple(place for place in found if place is not None)
 
     def folders(self) -> set[str]:
         """
         Name the folders in which receipts are written.
 
-        :return: their URLs; none for a preview.
+        :return: their URLs.
         """
-        if self._order.preview:
-            return set()
-        if self._order.copies is not None:
-            return {folder_of(copy.uri) for copy in self._order.copies.values()}
-        place = self.place("any")
-        return {folder_of(place)} if place else set()
+        if self._target.copies is not None:
+            return {folder_of(copy.uri) for copies in self._target.copies.values() for copy in copies}
+        return {folder_of(place) for place in self.places("any")}
 
-    def open(self, video: Video, proof: Proof | None) -> None:
+    def open(self, video: Video, verification: Verification | None) -> None:
         """
-        Write the receipt of a request that is about to be sent, where there is a place for one.
+        Write the receipt of a request that is about to be sent, at every place for one.
 
         :param video: the recording as listed.
-        :param proof: what the deletion rests on.
+        :param verification: what the deletion rests on.
         :raises StorageError: when it cannot be written; nothing may be sent then.
         """
-        place = self.place(video.meeting_video_id)
-        if place is None:
-            return
-        self._open[video.meeting_video_id] = self._book.request(
-            self.store(place),
-            place,
-            video,
-            proof.facts if proof else None,
-            rewrites=self._open.get(video.meeting_video_id),
-        )
+        facts = verification.facts if verification is not None else ()
+        for place in self.places(video.meeting_video_id):
+            beside = next((fact for fact in facts if folder_of(fact["uri"]) == folder_of(place)), None)
+            proof = {**beside, "copies": list(facts)} if beside is not None and len(facts) > 1 else beside
+            written = self._open.setdefault(video.meeting_video_id, {})
+            written[place] = self._receipts.open(
+                self._stores.open(place), place, video, proof, rewrites=written.get(place)
+            )
 
-    def withdraw(self, video_id: str) -> None:
+    def is_open(self, video_id: str) -> bool:
         """
-        Take an open receipt back: its request never went out, or did nothing. A failure of it is worth a word only.
+        Tell whether this task has written a receipt that is not completed or void.
+
+        :param video_id: the recording.
+        :return: True when there is one.
+        """
+        return bool(self._open.get(video_id))
+
+    def void(self, video_id: str) -> None:
+        """
+        Void an open receipt: its request never went out, or did nothing. A failure of it is a warning only.
 
         :param video_id: the recording.
         """
-        receipt = self._open.pop(video_id, None)
-        place = self.place(video_id)
-        if receipt is None or place is None:
-            return
-        try:
-            self._book.withdraw(self.store(place), place, receipt)
-        except StorageError as error:
-            log.warning("Video %s: nothing was deleted, but its receipt still says so: %s", video_id, error)
+        for place, receipt in self._open.pop(video_id, {}).items():
+            try:
+                self._receipts.void(self._stores.open(place), place, receipt)
+            except StorageError as error:
+                log.warning("Video %s: nothing was deleted, but its receipt still says so: %s", video_id, error)
 
-    def complete(self, video_id: str, told: Video | None) -> bool:
+    def complete(self, video_id: str, answer: Video | None, *, confirmed: bool = True) -> None:
         """
-        Complete the receipt of a recording that is gone: this task's, or one that a killed run left open.
+        Complete this task's own receipt after a deletion.
 
         :param video_id: the recording.
-        :param told: the API's words about it; None where the list told that it is gone.
-        :return: whether there was one to complete.
+        :param answer: the API's words about it; None where only the list shows that it is gone.
+        :param confirmed: whether a list has shown it deleted, or no more.
         :raises StorageError: when it cannot be written; a later run completes it.
         """
-        place = self.place(video_id)
-        if place is None:
-            return False
-        receipt = self._open.pop(video_id, None)
-        if receipt is None:
-            return self._book.complete_left_over(self.store(place), place, video_id)
-        self._book.complete(self.store(place), place, receipt, told.public_fields() if told else None)
-        return True
+        said = answer.public_fields() if answer is not None else None
+        for place, receipt in self._open.pop(video_id, {}).items():
+            self._receipts.complete(self._stores.open(place), place, receipt, said, confirmed=confirmed)
+
+    def complete_left_over(self, video_id: str) -> None:
+        """
+        Complete the receipt of a recording that is gone, where an earlier run got no further than the request.
+
+        :param video_id: the recording.
+        :raises StorageError: when it cannot be read or written.
+        """
+        self.void(video_id)
+        for place in self.places(video_id):
+            if self._receipts.complete_left_over(self._stores.open(place), place, video_id):
+                log.info("Video %s: completed the receipt of an earlier run: %s", video_id, place)

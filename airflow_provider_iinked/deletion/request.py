@@ -1,4 +1,4 @@
-"""What a deletion is asked for: exactly one of three ways to say it, and nothing that could be read as more. Pure."""
+"""What a deletion is asked for: exactly one way to say it, and nothing that could be read as more. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from airflow_provider_iinked.arguments import ALL, NOTSET, check_choice, check_id, check_video_ids, require_bool
+from airflow_provider_iinked.arguments import (
+    ALL,
+    NOTSET,
+    RECHECKS,
+    PackageIds,
+    check_choice,
+    check_id,
+    check_package_ids,
+    check_selection,
+    require_bool,
+    require_int,
+)
 from airflow_provider_iinked.custody.record import TaskIdentity, read_stored_video
 from airflow_provider_iinked.deletion.target import check_exactly_one_target
 from airflow_provider_iinked.exceptions import InvalidArgumentError
@@ -15,55 +26,80 @@ from airflow_provider_iinked.models import StoredVideo, VideoState
 from airflow_provider_iinked.storage.layout import folder_of
 from airflow_provider_iinked.storage.url import check_destination, join
 
-RECHECKS: Final = ("sha256", "metadata")
 DEFAULT_STATES: Final = (VideoState.ARCHIVED.value,)
 _DELETABLE: Final = tuple(state.value for state in VideoState if state is not VideoState.DELETED)
-_MOST_LEVELS: Final = 20
+_MAX_DEPTH: Final = 20
+
+CopiesById = Mapping[str, tuple[StoredVideo, ...]]
+"""The copies of recordings by case-folded video id; those of one recording lie in different places."""
+
+
+@dataclass(frozen=True)
+class PackageTarget:
+    """
+    What is to be deleted of one package.
+
+    :param package_id: the package.
+    :param meeting_video_ids: the recordings; None for all that the list shows.
+    :param copies: the verified copies; None for a deletion without copies.
+    """
+
+    package_id: str
+    meeting_video_ids: tuple[str, ...] | None
+    copies: CopiesById | None = None
+
+    def copies_of(self, meeting_video_id: str) -> tuple[StoredVideo, ...]:
+        """
+        Return the copies of a recording.
+
+        :param meeting_video_id: the recording.
+        :return: its copies; none for a deletion without copies.
+        """
+        return () if self.copies is None else self.copies.get(meeting_video_id.casefold(), ())
 
 
 @dataclass(frozen=True)
 class DeletionRequest:
     """
-    One package's deletion, its arguments checked.
+    A deletion, its arguments checked.
 
-    :param package_id: the package; None only when there is nothing to delete.
-    :param meeting_video_ids: the recordings; None for all that the list shows.
-    :param copies: the proved copies by case-folded video id; None for a deletion without copies.
+    :param packages: what is to be deleted, package by package.
+    :param as_list: whether the result is a list, one response a package.
     :param states: states that may be deleted.
-    :param recheck: how a copy is proved again.
+    :param recheck: how a copy is verified again.
+    :param min_copies: in how many failure domains verified copies of a recording must lie.
+    :param max_parallel: how many recordings are verified at a time.
     :param preview: True to check everything and send nothing.
     :param receipt_destination: where receipts of a deletion without copies go, or None.
     :param conn_id: the Airflow connection, for the receipts.
-    :param stamp: the running task.
+    :param task: the running task.
     """
 
-    package_id: str | None
-    meeting_video_ids: tuple[str, ...] | None
-    copies: Mapping[str, StoredVideo] | None = None
+    packages: tuple[PackageTarget, ...]
+    as_list: bool = False
     states: tuple[str, ...] = DEFAULT_STATES
     recheck: str = RECHECKS[0]
+    min_copies: int = 1
+    max_parallel: int = 8
     preview: bool = False
     receipt_destination: str | None = None
     conn_id: str | None = None
-    stamp: TaskIdentity = field(default_factory=TaskIdentity)
+    task: TaskIdentity = field(default_factory=TaskIdentity)
 
-    def copy_of(self, meeting_video_id: str) -> StoredVideo | None:
-        """
-        Return the copy that was proved for a recording.
-
-        :param meeting_video_id: the recording.
-        :return: the copy; None for a deletion without copies.
-        """
-        return None if self.copies is None else self.copies.get(meeting_video_id.casefold())
+    @property
+    def ids(self) -> PackageIds:
+        """The packages."""
+        return PackageIds(tuple(target.package_id for target in self.packages), self.as_list)
 
     @property
     def folder(self) -> str | None:
-        """The package's folder with copies and receipts; None where there is none."""
-        if self.copies:
-            return folder_of(next(iter(self.copies.values())).uri)
-        if self.receipt_destination is None or self.package_id is None:
-            return None
-        return join(self.receipt_destination, self.package_id)
+        """The first package's folder with copies and receipts; None where there is none."""
+        for target in self.packages:
+            for copies in (target.copies or {}).values():
+                return folder_of(copies[0].uri)
+            if self.receipt_destination is not None:
+                return join(self.receipt_destination, target.package_id)
+        return None
 
 
 def parse_deletion_request(
@@ -78,12 +114,14 @@ def parse_deletion_request(
     receipt_destination: object,
     receipts_wanted: bool,
     conn_id: str,
-    stamp: TaskIdentity,
+    task: TaskIdentity,
+    min_copies: object = 1,
+    max_parallel: object = 8,
 ) -> DeletionRequest:
     """
     Check the delete operator's arguments, as resolved at run time.
 
-    :param package_id: the package, or NOTSET.
+    :param package_id: the package or packages, or NOTSET.
     :param meeting_video_ids: the recordings, or ``"*"``.
     :param verified_copies: the download's XCom, or NOTSET.
     :param delete_all: True for all that the list shows.
@@ -93,9 +131,11 @@ def parse_deletion_request(
     :param receipt_destination: where receipts go, or None.
     :param receipts_wanted: whether ``receipt_destination`` was given, although it may have turned out as None.
     :param conn_id: the Airflow connection.
-    :param stamp: the running task.
-    :return: the order.
-    :raises InvalidArgumentError: for whatever is empty-handed, malformed or contradictory; before any request.
+    :param task: the running task.
+    :param min_copies: in how many failure domains verified copies must lie.
+    :param max_parallel: how many recordings are verified at a time.
+    :return: the request.
+    :raises InvalidArgumentError: for whatever is empty, malformed or contradictory; before any request.
     """
     everything = require_bool(delete_all, "delete_all")
     copies_given = verified_copies is not NOTSET
@@ -105,53 +145,89 @@ def parse_deletion_request(
         copies_given=copies_given,
         delete_all=everything,
     )
-    package = check_id(package_id, "package_id") if package_id is not NOTSET else None
-    ids = check_video_ids(meeting_video_ids)
+    packages = check_package_ids(package_id) if package_id is not NOTSET else None
     allowed = _check_states(states, copies_given)
-    copies = None
+    copies_wanted = require_int(min_copies, "min_copies", minimum=1)
     if copies_given:
-        copies = read_copies(verified_copies)
-        package = _package_of(copies, package)
-        ids = _narrow(copies, ids)
+        targets, as_list = _guarded_targets(read_copies(verified_copies), packages, meeting_video_ids)
+    else:
+        if copies_wanted > 1:
+            raise InvalidArgumentError("min_copies needs verified_copies. Nothing was sent.")
+        targets, as_list = _targets_by_id(packages, meeting_video_ids)
     if receipts_wanted:
         receipt_destination = check_destination(receipt_destination, "receipt_destination")
     return DeletionRequest(
-        package_id=package,
-        meeting_video_ids=ids,
-        copies=copies,
+        packages=targets,
+        as_list=as_list,
         states=allowed,
         recheck=check_choice(recheck, "recheck", RECHECKS),
+        min_copies=copies_wanted,
+        max_parallel=require_int(max_parallel, "max_parallel", minimum=1),
         preview=require_bool(preview, "preview"),
         receipt_destination=receipt_destination if isinstance(receipt_destination, str) else None,
         conn_id=conn_id,
-        stamp=stamp,
+        task=task,
     )
 
 
-def read_copies(value: object) -> dict[str, StoredVideo]:
+def read_copies(value: object) -> dict[str, dict[str, tuple[StoredVideo, ...]]]:
     """
     Read ``verified_copies``: the download's XCom, also that of mapped tasks.
 
     :param value: a record in short form, or (nested) lists of them.
-    :return: the copies by case-folded video id, in their order.
+    :return: the copies by case-folded package id and video id, in their order.
     :raises InvalidArgumentError: for anything else, and for records that disagree or share a place.
     """
-    copies: dict[str, StoredVideo] = {}
-    places: dict[str, str] = {}
+    packages: dict[str, dict[str, tuple[StoredVideo, ...]]] = {}
+    places: dict[str, StoredVideo] = {}
     for position, item in enumerate(_flatten(value)):
         copy = _read_copy(item, f"verified_copies[{position}]")
-        key = copy.meeting_video_id.casefold()
-        if copies.setdefault(key, copy) != copy:
+        if any(places.setdefault(place, copy) != copy for place in (copy.uri, copy.custody_uri)):
+            raise InvalidArgumentError(f"verified_copies: two records share {copy.uri}. Nothing was sent.")
+        found = packages.setdefault(copy.package_id.casefold(), {})
+        others = found.get(copy.meeting_video_id.casefold(), ())
+        if any((copy.size, copy.sha256) != (other.size, other.sha256) for other in others):
             raise InvalidArgumentError(
                 f"verified_copies: two records of video {copy.meeting_video_id} disagree. Nothing was sent."
             )
-        for place in (copy.uri, copy.custody_uri):
-            if places.setdefault(place, key) != key:
-                raise InvalidArgumentError(f"verified_copies: two records share {place}. Nothing was sent.")
-    return copies
+        found[copy.meeting_video_id.casefold()] = others if copy in others else (*others, copy)
+    return packages
 
 
-def _flatten(value: object, levels: int = _MOST_LEVELS) -> Iterator[object]:
+def _targets_by_id(packages: PackageIds | None, meeting_video_ids: object) -> tuple[tuple[PackageTarget, ...], bool]:
+    if packages is None:
+        raise InvalidArgumentError("package_id is missing; only verified_copies can do without it. Nothing was sent.")
+    ids = check_selection(packages, meeting_video_ids)
+    return tuple(PackageTarget(package_id, ids) for package_id in packages.ids), packages.as_list
+
+
+def _guarded_targets(
+    copies: dict[str, dict[str, tuple[StoredVideo, ...]]], packages: PackageIds | None, meeting_video_ids: object
+) -> tuple[tuple[PackageTarget, ...], bool]:
+    """Say what is to be deleted of each package that copies are given of, or that the Dag names."""
+    named = {key: next(iter(found.values()))[0].package_id for key, found in copies.items()}
+    if packages is None:
+        packages = PackageIds(tuple(named.values()), as_list=len(named) > 1)
+    given = {package_id.casefold() for package_id in packages.ids}
+    if others := [package_id for key, package_id in named.items() if key not in given]:
+        raise InvalidArgumentError(
+            f"package_id is {packages.label}, but verified_copies are of {', '.join(others)} too. Nothing was sent."
+        )
+    ids = check_selection(packages, meeting_video_ids)
+    if ids and not packages.ids:
+        raise InvalidArgumentError(
+            f"meeting_video_ids names videos without a verified copy: {', '.join(ids)}. Nothing was sent."
+        )
+    targets = []
+    for package_id in packages.ids:
+        found = copies.get(package_id.casefold(), {})
+        # The spelling in the records: they are compared with it letter by letter.
+        spelled = named.get(package_id.casefold(), package_id)
+        targets.append(PackageTarget(spelled, _narrow(found, ids), found))
+    return tuple(targets), packages.as_list
+
+
+def _flatten(value: object, levels: int = _MAX_DEPTH) -> Iterator[object]:
     if isinstance(value, (str, bytes)):
         raise InvalidArgumentError(
             "verified_copies is text; pass `task.output` of the download itself, not a template. Nothing was sent."
@@ -160,12 +236,12 @@ def _flatten(value: object, levels: int = _MOST_LEVELS) -> Iterator[object]:
         yield value
     elif isinstance(value, Sequence):
         if not levels:
-            raise InvalidArgumentError(f"verified_copies holds lists more than {_MOST_LEVELS} deep. Nothing was sent.")
+            raise InvalidArgumentError(f"verified_copies holds lists more than {_MAX_DEPTH} deep. Nothing was sent.")
         for item in value:
             yield from _flatten(item, levels - 1)
     else:
         raise InvalidArgumentError(
-            f"verified_copies is empty-handed or no list of records, but {type(value).__name__}. Nothing was sent."
+            f"verified_copies is empty or no list of records: {type(value).__name__}. Nothing was sent."
         )
 
 
@@ -182,22 +258,9 @@ def _read_copy(item: object, where: str) -> StoredVideo:
     return copy
 
 
-def _package_of(copies: Mapping[str, StoredVideo], given: str | None) -> str | None:
-    packages = {copy.package_id for copy in copies.values()}
-    if len(packages) > 1:
-        raise InvalidArgumentError(
-            f"verified_copies belong to several packages ({', '.join(sorted(packages))}); one package a task. "
-            "Map the task over them. Nothing was sent."
-        )
-    recorded = next(iter(packages), given)
-    if given is not None and recorded is not None and given.casefold() != recorded.casefold():
-        raise InvalidArgumentError(f"package_id is {given}, but verified_copies are of {recorded}. Nothing was sent.")
-    return recorded
-
-
-def _narrow(copies: Mapping[str, StoredVideo], ids: tuple[str, ...] | None) -> tuple[str, ...]:
+def _narrow(copies: CopiesById, ids: tuple[str, ...] | None) -> tuple[str, ...]:
     if ids is None:
-        return tuple(copy.meeting_video_id for copy in copies.values())
+        return tuple(places[0].meeting_video_id for places in copies.values())
     missing = [video_id for video_id in ids if video_id.casefold() not in copies]
     if missing:
         raise InvalidArgumentError(
@@ -213,7 +276,6 @@ def _check_states(value: object, copies_given: bool) -> tuple[str, ...]:
     states = tuple(check_choice(state, "states", _DELETABLE) for state in given)
     if copies_given and set(states) != set(DEFAULT_STATES):
         raise InvalidArgumentError(
-            "states does not go with verified_copies: what is proved was archived, and is deleted only then. "
-            "Nothing was sent."
+            "states does not go with verified_copies: only archived recordings have verified copies. Nothing was sent."
         )
     return states

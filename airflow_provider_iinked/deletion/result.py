@@ -2,83 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_iinked.deletion.plan import Plan
-from airflow_provider_iinked.deletion.request import DeletionRequest
-from airflow_provider_iinked.download.errors import worst
-from airflow_provider_iinked.exceptions import IinkedSignError, UnrequestedDeletionError
-from airflow_provider_iinked.models import SECRET_FIELDS, VideoList, VideoState, redact_signed_urls
+from airflow_provider_iinked.deletion.recording import Recording
+from airflow_provider_iinked.deletion.rules import DeletionRules
+from airflow_provider_iinked.deletion.states import RecordingState
+from airflow_provider_iinked.exceptions import IinkedSignError, UnrequestedDeletionError, most_retryable
+from airflow_provider_iinked.models import SECRET_FIELDS, Video, VideoState
+
+_GONE = (RecordingState.DELETED, RecordingState.GONE)
+_ERRORS = (*_GONE, RecordingState.REFUSED, RecordingState.FAILED, RecordingState.UNCONFIRMED)
 
 
-def build_answer(
-    order: DeletionRequest,
-    plan: Plan,
-    answers: Mapping[str, Mapping[str, Any] | None],
-    *,
-    now: VideoList | None = None,
-    preview: bool = False,
-) -> dict[str, Any]:
+@dataclass
+class PackageOutcome:
     """
-    Merge the API's answers into one of the same form.
+    What became of one package.
 
-    :param order: the order.
-    :param plan: what was to be done.
-    :param answers: by video id, the API's words; None where the list told that it is gone.
-    :param now: the list at the end.
+    :param package_id: the package.
+    :param rules: its rules, with the state of each recording; None when its list could not be read.
+    :param error: what ended the package, if something did.
+    :param notes: what went wrong with recordings that were gone before, by id.
+    """
+
+    package_id: str
+    rules: DeletionRules | None = None
+    error: IinkedSignError | None = None
+    notes: dict[str, IinkedSignError] = field(default_factory=dict)
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """The recordings that were to be deleted."""
+        return list(self.rules or ())
+
+    @property
+    def deleted(self) -> list[str]:
+        """Ids of the recordings that are deleted, as a list shows or the API says."""
+        return [r.id for r in self.recordings if r.state in _GONE or _is_said_deleted(r)]
+
+    @property
+    def failures(self) -> dict[str, IinkedSignError]:
+        """Why recordings are kept, or what went wrong beside their deletion, by id."""
+        kept = {r.id: r.error for r in self.recordings if r.error is not None and r.state in _ERRORS}
+        return {**self.notes, **kept}
+
+    @property
+    def errors(self) -> list[IinkedSignError]:
+        """All that went wrong; what ended the package counts alone."""
+        return [self.error] if self.error is not None else list(self.failures.values())
+
+
+def build_response(outcome: PackageOutcome, *, preview: bool = False) -> dict[str, Any]:
+    """
+    Merge the API's answers about one package into one of the same form.
+
+    :param outcome: what became of the package.
     :param preview: whether nothing was sent.
-    :return: ``packageId`` and ``videos``, without URLs; ``notListed`` and ``preview`` where they apply.
+    :return: ``packageId`` and ``videos``, the documented fields without URLs; ``notListed`` and ``preview`` where they
+        apply.
     """
-    videos = [video.fields for video in plan.already_deleted if not preview]
-    for video_id, told in answers.items():
-        listed = now.find(video_id) if now is not None and told is None else None
-        told = listed.fields if listed is not None else told
-        videos.append(told or {"meetingVideoId": video_id, "state": VideoState.DELETED.value})
-    answer: dict[str, Any] = {"packageId": order.package_id, "videos": [_without_url(fields) for fields in videos]}
-    if plan.unlisted:
-        answer["notListed"] = list(plan.unlisted)
+    response: dict[str, Any] = {"packageId": outcome.package_id, "videos": []}
+    rules = outcome.rules
+    if rules is not None:
+        if not preview:
+            response["videos"] = [_without_url(video) for video in rules.plan.already_deleted]
+        response["videos"] += [_fields(rules, r, preview) for r in rules if preview is (r.state not in _GONE)]
+        if rules.plan.unlisted:
+            response["notListed"] = list(rules.plan.unlisted)
     if preview:
-        answer["preview"] = True
-    return answer
+        response["preview"] = True
+    return response
 
 
-def incomplete(
-    package_id: str,
-    plan: Plan,
-    answers: Mapping[str, object],
-    failures: Mapping[str, IinkedSignError],
-    *,
-    stopped_by: IinkedSignError | None = None,
+def partial_failure_error(
+    outcomes: Sequence[PackageOutcome], *, stopped_by: IinkedSignError | None = None
 ) -> IinkedSignError:
     """
     Put the error of an incomplete deletion together.
 
-    :param package_id: the package.
-    :param plan: what was to be done.
-    :param answers: what is deleted, by video id.
-    :param failures: what is not, and why, by video id.
+    :param outcomes: what became of each package.
     :param stopped_by: what ended the task, if something did.
     :return: the error to raise.
     """
-    deleted = ", ".join(answers) or "none"
-    untouched = [v.meeting_video_id for v in plan.to_delete if v.meeting_video_id not in {*answers, *failures}]
-    parts = [f"Package {package_id}:"]
-    if stopped_by is not None:
-        parts.append(f"{str(stopped_by).rstrip('.')}.")
+    incomplete = [outcome for outcome in outcomes if outcome.errors]
+    parts = [f"{str(stopped_by).rstrip('.')}."] if stopped_by is not None else []
+    if len(outcomes) > 1:
+        parts.append(f"{len(outcomes) - len(incomplete)} of {len(outcomes)} packages have no error.")
+    for outcome in outcomes if stopped_by is not None else incomplete:
+        parts.append(f"Package {outcome.package_id}: {_account(outcome, stopped_by)}")
+    if not isinstance(stopped_by, UnrequestedDeletionError):
+        parts.append("Clearing the task is safe: list and copies are read again before anything is sent.")
+    errors = [error for outcome in incomplete for error in outcome.errors]
+    return most_retryable([stopped_by] if stopped_by is not None else errors, " ".join(parts))
+
+
+def _account(outcome: PackageOutcome, stopped_by: IinkedSignError | None) -> str:
+    """Say what was done of one package, and what was not."""
+    failures = outcome.failures
+    settled = {*outcome.deleted, *failures}
+    untouched = [recording.id for recording in outcome.recordings if recording.id not in settled]
+    parts = []
+    if outcome.error is not None and outcome.error is not stopped_by:
+        parts.append(f"{str(outcome.error).rstrip('.')}.")
     if failures:
         reasons = "; ".join(f"{video_id}: {str(error).rstrip('.')}" for video_id, error in failures.items())
         parts.append(f"Not deleted, or not confirmed: {reasons}.")
     if untouched:
-        parts.append(f"Not asked for or not confirmed: {', '.join(untouched)}.")
-    parts.append(f"Deleted by this task: {deleted}.")
-    if not isinstance(stopped_by, UnrequestedDeletionError):
-        parts.append("Clearing the task is safe: what each deletion rests on is looked up anew.")
-    message = " ".join(parts)
-    return worst({"": stopped_by} if stopped_by is not None else failures, message)
+        parts.append(f"Not requested, or not confirmed: {', '.join(untouched)}.")
+    parts.append(f"Deleted by this task: {', '.join(outcome.deleted) or 'none'}.")
+    open_ones = [r.id for r in outcome.recordings if _is_said_deleted(r) and r.id not in failures]
+    if open_ones:
+        parts.append(f"The API says so, and no list has shown it yet: {', '.join(open_ones)}.")
+    return " ".join(parts)
 
 
-def _without_url(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the fields as the API gave them, with nothing in those that make up a signed URL."""
-    kept = redact_signed_urls({name: value for name, value in fields.items() if name not in SECRET_FIELDS})
-    return {name: kept.get(name) for name in fields if name in kept or name in SECRET_FIELDS}
+def _is_said_deleted(recording: Recording) -> bool:
+    unconfirmed = recording.state is RecordingState.UNCONFIRMED and recording.error is None
+    return unconfirmed and recording.answer is not None
+
+
+def _fields(rules: DeletionRules, recording: Recording, preview: bool) -> Mapping[str, Any]:
+    shown = recording.video if preview else recording.answer or rules.listing.find(recording.id)
+    if shown is None:
+        shown = Video(recording.id, "", {"meetingVideoId": recording.id, "state": VideoState.DELETED.value})
+    return _without_url(shown)
+
+
+def _without_url(video: Video) -> dict[str, Any]:
+    """Keep the documented fields in the API's order, with nothing in those that make up a signed URL."""
+    kept = video.xcom_fields()
+    return {name: kept.get(name) for name in video.fields if name in kept or name in SECRET_FIELDS}

@@ -1,13 +1,13 @@
-"""Proving one copy again, a moment before its source is deleted."""
+"""Verifying the copies of one recording, right before its original is deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pendulum
 
+from airflow_provider_iinked.arguments import RECHECKS
 from airflow_provider_iinked.custody.record import (
     copy_mismatches,
     expected_mismatches,
@@ -15,43 +15,82 @@ from airflow_provider_iinked.custody.record import (
     origin_mismatches,
     read_stored_video,
 )
-from airflow_provider_iinked.exceptions import VerificationError
+from airflow_provider_iinked.deletion.recording import Verification
+from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
 from airflow_provider_iinked.models import StoredVideo
 from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.url import check_destination, failure_domain
+
+OpenStore = Callable[[str], Store]
 
 
-@dataclass(frozen=True)
-class Proof:
+def verify_recording(
+    open_store: OpenStore,
+    copies: Sequence[StoredVideo],
+    *,
+    api_base: str,
+    recheck: str,
+    stop: Callable[[], bool] = lambda: False,
+) -> Verification:
     """
-    That a copy is whole and is what its record says.
+    Verify every copy of a recording: those of the XCom, and those that their custody records promise.
 
-    :param record: the stored custody record, read afresh.
-    :param facts: what the receipt says about it.
-    """
-
-    record: Mapping[str, Any]
-    facts: Mapping[str, Any]
-
-
-def prove(store: Store, claim: StoredVideo, *, api_base: str, recheck: str) -> Proof:
-    """
-    Read the custody record afresh, compare it with the XCom and the API in use, and look at the copy itself.
-
-    :param store: the storage, opened afresh and without caches.
-    :param claim: the XCom.
+    :param open_store: gives the opened store of a URL, without caches.
+    :param copies: the copies in the XCom; at least one.
     :param api_base: the API in use.
-    :param recheck: ``sha256`` reads the copy from end to end; ``metadata`` relies on size and the store's validator,
+    :param recheck: ``sha256`` reads each copy from end to end; ``metadata`` relies on size and the store's validator,
         and reads where the store gives none.
-    :return: the proof.
+    :param stop: asked while a copy is read; True ends it with an error.
+    :return: the verification.
     :raises VerificationError: when anything does not agree; the recording must not be deleted.
-    :raises StorageError: when it cannot be looked at; the recording must not be deleted.
+    :raises StorageError: when a copy cannot be read; the recording must not be deleted.
     """
+    records: dict[str, Mapping[str, Any]] = {}
+    facts: list[Mapping[str, Any]] = []
+    left = list(copies)
+    while left:
+        copy = left.pop(0)
+        record, found = _verify_copy(open_store(copy.uri), copy, api_base=api_base, recheck=recheck, stop=stop)
+        records[copy.uri] = record
+        facts.append(found)
+        known = [*records, *(other.uri for other in left)]
+        left += [StoredVideo(**{**vars(copy), **places}) for places in _promised(record, copy, known)]
+    first = copies[0]
+    domains = frozenset(failure_domain(uri) for uri in records)
+    return Verification(first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), domains)
+
+
+def _promised(record: Mapping[str, Any], copy: StoredVideo, known: Sequence[str]) -> list[dict[str, str]]:
+    """
+    Name the places of copies that a record promises and nobody has named yet.
+
+    A record's URIs are those of the time when it was written: where as many copies are known as it promises, they may
+    have been moved since, and are not looked for at their old places.
+    """
+    promised = record.get("copies") or []
+    if not isinstance(promised, list) or not all(isinstance(uri, str) for uri in promised):
+        _refuse(copy, ["its custody record does not say where its other copies are"])
+    if len(promised) < len(known):
+        return []
+    try:
+        others = [uri for uri in map(check_destination, promised) if uri not in known]
+    except InvalidArgumentError:
+        _refuse(copy, ["its custody record names another copy by a URL that cannot be used"])
+    return [{"uri": uri, "custody_uri": Layout.beside(uri).record(copy.meeting_video_id)} for uri in others]
+
+
+def _verify_copy(
+    store: Store, claim: StoredVideo, *, api_base: str, recheck: str, stop: Callable[[], bool]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Read the custody record afresh, compare it with the XCom and the API in use, and look at the copy itself."""
     record = _stored_record(store, claim, api_base)
-    by_metadata = recheck == "metadata" and bool(record.get("validator"))
-    problems = _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record)
-    _refuse(claim, problems)
+    by_metadata = recheck == RECHECKS[1] and bool(record.get("validator"))
+    _refuse(
+        claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
+    )
     store.fsync(claim.uri, claim.custody_uri)
-    facts = {
+    return record, {
         "kind": "metadata" if by_metadata else "sha256",
         "uri": claim.uri,
         "custody_uri": claim.custody_uri,
@@ -60,7 +99,6 @@ def prove(store: Store, claim: StoredVideo, *, api_base: str, recheck: str) -> P
         "validator": record.get("validator"),
         "checked_at": pendulum.now("UTC").isoformat(),
     }
-    return Proof(record, facts)
 
 
 def _stored_record(store: Store, claim: StoredVideo, api_base: str) -> dict[str, Any]:
@@ -77,8 +115,8 @@ def _stored_record(store: Store, claim: StoredVideo, api_base: str) -> dict[str,
     return dict(record)
 
 
-def _byte_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any]) -> list[str]:
-    read = store.sha256(claim.uri)
+def _byte_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any], stop: Callable[[], bool]) -> list[str]:
+    read = store.sha256(claim.uri, stop)
     if read is None:
         return ["its copy is gone"]
     return copy_mismatches(record, size=read[1], sha256=read[0], validator=None)
@@ -94,6 +132,6 @@ def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, An
 def _refuse(claim: StoredVideo, problems: list[str]) -> None:
     if problems:
         raise VerificationError(
-            f"kept on the platform, its copy is not proved: {'; '.join(problems)} ({claim.uri}). "
-            "Move record and copy away and clear the download to copy it anew"
+            f"kept on the platform, its copy is not verified: {'; '.join(problems)} ({claim.uri}). "
+            "Move record and copy away and clear the download to copy it again"
         )

@@ -1,385 +1,511 @@
-"""Carrying out a deletion: prove, look, note, ask, look again; one recording at a time."""
+"""
+Carrying out a deletion: fetch, ask the rules, act.
+
+What may be sent is decided by :mod:`airflow_provider_iinked.deletion.rules` alone. Requests go out one at a time, in
+order, from the task's own thread; copies are verified and receipts written ahead of them in other threads.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.api.retries import RetryBudget, backoff
-from airflow_provider_iinked.custody.record import listing_mismatches
-from airflow_provider_iinked.deletion.plan import (
-    Plan,
-    disappeared,
-    is_fresh_enough,
-    is_gone,
-    is_recent,
-    make_plan,
-    unrequested_ids,
-)
-from airflow_provider_iinked.deletion.receipts import TaskReceipts
-from airflow_provider_iinked.deletion.request import DeletionRequest
-from airflow_provider_iinked.deletion.result import build_answer, incomplete
-from airflow_provider_iinked.deletion.verification import Proof, prove
+from airflow_provider_iinked.deletion.plan import MAX_VERIFICATION_AGE
+from airflow_provider_iinked.deletion.protocols import DeletionApi
+from airflow_provider_iinked.deletion.receipts import OpenStores, PackageReceipts
+from airflow_provider_iinked.deletion.recording import ReceiptUse, Recording, Verification, listing_problem
+from airflow_provider_iinked.deletion.request import DeletionRequest, PackageTarget
+from airflow_provider_iinked.deletion.result import PackageOutcome, build_response, partial_failure_error
+from airflow_provider_iinked.deletion.rules import DeletionRules, ServiceHealth, Step, is_service_wide
+from airflow_provider_iinked.deletion.states import RecordingState
+from airflow_provider_iinked.deletion.verification import verify_recording
+from airflow_provider_iinked.deletion.workers import Lookahead, Workers, settle
 from airflow_provider_iinked.exceptions import (
-    AuthenticationError,
-    ConnectionSettingsError,
-    DeletionNotConfirmedError,
     IinkedSignError,
-    RateLimitError,
-    RequestRefusedError,
-    RetentionError,
-    RouteNotFoundError,
     ServiceUnavailableError,
-    StateNotAllowedError,
-    UnrequestedDeletionError,
+    StorageError,
+    TaskStoppedError,
     VerificationError,
 )
 from airflow_provider_iinked.models import Video, VideoList, parse_videos
 
-if TYPE_CHECKING:
-    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
-
 log = logging.getLogger(__name__)
 
 _CONFIRM_FOR: Final = 30.0
-_STOP: Final = (
-    "Everything stops here. Save what copies there are and ask iinked Sign what happened; do not clear the task before "
-    "that"
-)
-# So many recordings in a row that the service cannot delete end the task; hammering it does not help.
-_ENOUGH_TROUBLE: Final = 3
-# So often proof, list and receipt are made anew, until they are recent enough together.
-_ROUNDS: Final = 3
-# After one of these nothing else can go well either: the task ends, with a word about what was done.
-_ENDS_TASK: Final = (AuthenticationError, ConnectionSettingsError, UnrequestedDeletionError)
+"""Seconds for which a list that lags behind is read again at the end."""
+_MAX_ATTEMPTS: Final = 3
+"""How often list, copies and receipt are made ready for one request, until they are recent enough together."""
+_CLEAN_UP_FOR: Final = 3.0
+"""Seconds for receipts when the task is told to end; it is killed soon after."""
 
 
-class _GoneError(Exception):
-    """The recording is gone, and this task has not asked for it."""
-
-
-class _TaskEnds(Exception):
-    """Carries the error that ends the task past those that keep one recording only."""
-
-    def __init__(self, error: IinkedSignError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def delete_videos(hook: IinkedSignHook, order: DeletionRequest) -> dict[str, Any]:
+def delete_videos(api: DeletionApi, request: DeletionRequest) -> dict[str, Any] | list[dict[str, Any]]:
     """
-    Delete what an order names, and nothing else. Running it again is safe.
+    Delete what a request names, and nothing else. Running it again is safe.
 
-    :param hook: the API.
-    :param order: what to delete, and what it must rest on.
+    :param api: the API.
+    :param request: what to delete, and what must be verified before.
     :return: the API's response: ``packageId`` and ``videos``, several calls merged, without URLs; ``notListed`` and
-        ``preview`` where they apply.
+        ``preview`` where they apply. A list of these, one a package, where several packages were given.
     :raises StateNotAllowedError: when a recording is in a state that may not be deleted; nothing is sent.
-    :raises UnrequestedDeletionError: when an answer names a recording that was not asked for; everything stops.
+    :raises UnrequestedDeletionError: when an answer names a recording that was not requested; everything stops.
     :raises IinkedSignError: after all others are deleted, when one could not be.
     """
-    if order.package_id is None or order.meeting_video_ids == ():
-        log.info("An empty list of recordings: nothing to delete, nothing was sent.")
-        return build_answer(order, Plan((), (), ()), {}, preview=order.preview)
-    return _Deletion(hook, order, order.package_id).run()
+    responses = _Deletion(api, request).run()
+    if request.as_list:
+        return responses
+    return responses[0] if responses else {"packageId": None, "videos": [], **_preview_flag(request)}
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a worker made ready for one request."""
+
+    verification: Verification | None
+    verified_at: float
+    has_receipt: bool
+
+
+@dataclass
+class _Package:
+    """One package on its way."""
+
+    target: PackageTarget
+    receipts: PackageReceipts
+    outcome: PackageOutcome
+    under_way: dict[str, Future[_Prepared]] = field(default_factory=dict)
+    writing: dict[str, Future[None]] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> DeletionRules:
+        if self.outcome.rules is None:
+            raise RuntimeError(f"Package {self.target.package_id} has no list.")
+        return self.outcome.rules
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One recording, or (None) the end of a package."""
+
+    package: _Package
+    recording: Recording | None
 
 
 class _Deletion:
-    """The state of one deletion."""
+    """One task's deletion."""
 
-    def __init__(self, hook: IinkedSignHook, order: DeletionRequest, package_id: str) -> None:
-        self._hook = hook
-        self._order = order
-        self._package_id = package_id
-        self._papers = TaskReceipts(order, package_id, hook.api_base)
-        self._asked: set[str] = set()
-        self._unclear: set[str] = set()
-        self._gone_before: set[str] = set()
-        self._answers: dict[str, dict[str, Any] | None] = {}
-        self._in_trouble = 0
-        self._refusals: dict[str, IinkedSignError] = {}
-        self._failures: dict[str, IinkedSignError] = {}
+    def __init__(self, api: DeletionApi, request: DeletionRequest) -> None:
+        self._api = api
+        self._request = request
+        self._stores = OpenStores(request.task)
+        self._packages: list[_Package] = []
+        self._health = ServiceHealth()
+        self._stopped_by: IinkedSignError | None = None
+        self._abandoned = False
+        self._workers = Workers(request.max_parallel, self._is_ending)
+        self._lookahead = Lookahead(request.max_parallel, MAX_VERIFICATION_AGE)
 
-    def run(self) -> dict[str, Any]:
-        order = self._order
-        log.info("iinked Sign API: %s", self._hook.api_base)
-        for url in self._papers.folders():
-            self._papers.store(url).remove_stale(url)
+    def run(self) -> list[dict[str, Any]]:
+        """Delete, and return one response a package."""
+        targets = self._request.packages
+        if not any(target.meeting_video_ids != () for target in targets):
+            log.info("An empty list of recordings: nothing to delete, nothing was sent.")
+            return [self._empty_response(target) for target in targets]
+        log.info("iinked Sign API: %s", self._api.api_base)
+        done = False
         try:
-            self._list()
-        except _TaskEnds as end:
-            raise end.error from None
-        plan = make_plan(self._listing, order.meeting_video_ids, order.states)
-        self._note_gone(plan)
-        try:
-            return self._carry_out(plan)
+            for turn, prepared in self._lookahead.run(self._turns(), self._start):
+                self._take_turn(turn, prepared)
+                if self._stopped_by is not None:
+                    break
+            self._confirm_all()
+            done = True
         finally:
-            if not order.preview:
-                metrics.count(metrics.VIDEOS_DELETED, len(self._answers))
-                metrics.count(metrics.VIDEOS_REFUSED, len(self._failures))
+            # Also when the task is told to end by an exception, at any line above.
+            self._abandoned = not done
+            self._finish()
+        return self._result()
 
-    def _carry_out(self, plan: Plan) -> dict[str, Any]:
-        order = self._order
-        try:
-            if order.preview:
-                return self._preview(plan)
-            for video in plan.to_delete:
-                with self._noting(video):
-                    self._delete(video)
-            self._confirm(plan)
-        except _TaskEnds as end:
-            raise incomplete(self._package_id, plan, self._answers, self._failures, stopped_by=end.error) from None
-        if self._failures:
-            raise incomplete(self._package_id, plan, self._answers, self._failures)
-        log.info("Package %s: %d recordings deleted.", self._package_id, len(self._answers))
-        return build_answer(order, plan, self._answers, now=self._listing)
+    def _empty_response(self, target: PackageTarget) -> dict[str, Any]:
+        return build_response(PackageOutcome(target.package_id), preview=self._request.preview)
+
+    def _result(self) -> list[dict[str, Any]]:
+        outcomes = [package.outcome for package in self._packages]
+        if not self._request.preview:
+            metrics.count(metrics.VIDEOS_DELETED, sum(len(outcome.deleted) for outcome in outcomes))
+            metrics.count(metrics.VIDEOS_REFUSED, sum(len(outcome.failures) for outcome in outcomes))
+        only = outcomes[0] if len(self._request.packages) == 1 and outcomes else None
+        if only is not None and only.rules is None and only.error is not None:
+            raise only.error
+        if self._stopped_by is not None or any(outcome.errors for outcome in outcomes):
+            raise partial_failure_error(outcomes, stopped_by=self._stopped_by)
+        for outcome in outcomes:
+            log.info("Package %s: %d recordings deleted.", outcome.package_id, len(outcome.deleted))
+        return [build_response(outcome, preview=self._request.preview) for outcome in outcomes]
 
     # --- what is there ------------------------------------------------------------------------------------------
 
-    def _list(self) -> VideoList:
-        """Read the list; without one nothing can be decided, so an error of it ends the task."""
-        self._listed_at = time.monotonic()
+    def _turns(self) -> Iterator[_Turn]:
+        """Go through all recordings, package by package; a package's list is read when its first turn is near."""
+        for target in self._request.packages:
+            if not self._goes_on():
+                return
+            package = self._begin(target)
+            if package.outcome.rules is not None:
+                for recording in package.rules:
+                    yield _Turn(package, recording)
+                yield _Turn(package, None)
+
+    def _begin(self, target: PackageTarget) -> _Package:
+        """Read a package's list and make its rules."""
+        outcome = PackageOutcome(target.package_id)
+        package = _Package(target, PackageReceipts(self._request, target, self._api.api_base, self._stores), outcome)
+        self._packages.append(package)
+        if target.meeting_video_ids == ():
+            return package
         try:
-            self._listing = VideoList(self._hook.list_videos(self._package_id))
+            if not self._request.preview:
+                for url in package.receipts.folders():
+                    self._stores.open(url).remove_stale(url)
+            listed_at = time.monotonic()
+            outcome.rules = DeletionRules(
+                target.package_id,
+                VideoList(self._api.list_videos(target.package_id)),
+                listed_at=listed_at,
+                wanted=target.meeting_video_ids,
+                states=self._request.states,
+                guarded=target.copies is not None,
+                min_copies=self._request.min_copies,
+            )
         except IinkedSignError as error:
-            raise _TaskEnds(error) from None
-        self._gone_before.update(v.meeting_video_id.casefold() for v in self._listing.videos if v.is_deleted)
-        return self._listing
+            self._end_package(package, error)
+            return package
+        self._finish_already_deleted(package)
+        return package
 
-    def _listed(self, video: Video) -> Video | None:
-        """Return the recording as a list shows it that is younger than a minute; None when it is gone."""
-        if not is_recent(self._listed_at, now=time.monotonic()):
-            before = self._listing
-            self._warn_of_vanished(before, self._list())
-        return None if is_gone(self._listing, video) else self._listing.find(video.meeting_video_id)
+    def _end_package(self, package: _Package, error: IinkedSignError) -> None:
+        """Send nothing more for a package; or nothing more at all, when the error concerns the service."""
+        package.outcome.error = package.outcome.error or error
+        if package.outcome.rules is not None:
+            package.rules.stop(error)
+        if is_service_wide(error):
+            self._stop(error)
+        else:
+            log.error("Package %s: %s", package.target.package_id, error)
 
-    def _warn_of_vanished(self, before: VideoList, now: VideoList) -> None:
-        """Others may delete in the same package at the same time; that is worth a word, and no more."""
-        if gone := disappeared(before, now, asked=self._asked):
-            self._gone_before.update(video_id.casefold() for video_id in gone)
-            log.warning("Gone meanwhile, not asked for by this task: %s", ", ".join(gone))
-
-    def _note_gone(self, plan: Plan) -> None:
+    def _finish_already_deleted(self, package: _Package) -> None:
         """What is gone is done; complete the receipts of runs that were killed between request and receipt."""
+        plan = package.rules.plan
         for video_id in plan.unlisted:
-            log.warning("Video %s is not listed: taken as deleted before, nothing was sent for it.", video_id)
+            log.warning("Video %s is not listed; treated as already deleted, no request sent.", video_id)
         for video in plan.already_deleted:
-            log.info("Video %s is deleted already; nothing was sent for it.", video.meeting_video_id)
-        if self._order.preview:
+            log.info("Video %s is deleted already; no request sent.", video.meeting_video_id)
+        if self._request.preview:
             return
         for video_id in (*(video.meeting_video_id for video in plan.already_deleted), *plan.unlisted):
-            with self._noting_id(video_id):
-                if self._papers.complete(video_id, None):
-                    place = self._papers.place(video_id)
-                    log.info("Video %s: completed the receipt of an earlier run: %s", video_id, place)
+            if self._open_places(package, video_id):
+                self._write(package, video_id, partial(package.receipts.complete_left_over, video_id))
+
+    def _read_list(self, package: _Package) -> None:
+        """Read a package's list again; without one nothing more is sent for it."""
+        listed_at = time.monotonic()
+        try:
+            listing = VideoList(self._api.list_videos(package.target.package_id))
+        except IinkedSignError as error:
+            self._end_package(package, error)
+            return
+        change = package.rules.take_list(listing, listed_at=listed_at)
+        if change.disappeared:
+            # Others may delete in the same package at the same time.
+            log.warning("Deleted by something else during this task: %s", ", ".join(change.disappeared))
+        if package.rules.stopped_by is not None:
+            self._end_package(package, package.rules.stopped_by)
+        for video_id in change.settled:
+            recording = package.rules.recording(video_id)
+            if recording.requests:
+                self._apply_receipt(package, recording)
 
     # --- one recording ------------------------------------------------------------------------------------------
 
-    def _delete(self, video: Video) -> None:
-        """Prove and ask, until the recording is gone or patience ends."""
-        patience = RetryBudget(self._hook.settings.max_retries)
-        while True:
-            try:
-                proof = self._make_ready(video)
-            except _GoneError:
-                log.info("Video %s was deleted by someone else meanwhile.", video.meeting_video_id)
-                self._done(video, None)
+    def _start(self, turn: _Turn) -> Future[_Prepared] | None:
+        """Begin to verify a recording's copies and to write its receipt; None where there is nothing to do."""
+        if turn.recording is None or self._is_ending():
+            return None
+        package, recording = turn.package, turn.recording
+        if not self._open_places(package, recording.id):
+            return None
+        future = self._workers.verify(partial(self._prepare, package, recording.id, recording.video))
+        package.under_way[recording.id] = future
+        return future
+
+    def _open_places(self, package: _Package, video_id: str) -> bool:
+        """Open the stores of a recording's copies and receipts, in this thread; return whether there are any."""
+        places = [copy.uri for copy in package.target.copies_of(video_id)]
+        places += package.receipts.places(video_id)
+        try:
+            for place in places:
+                self._stores.open(place)
+        except IinkedSignError:
+            # The worker meets it again, and it becomes the recording's error.
+            log.debug("The storage behind %s could not be opened.", places[0])
+        return bool(places) or package.target.copies is not None
+
+    def _prepare(self, package: _Package, video_id: str, video: Video) -> _Prepared:
+        """In a worker: verify the copies, and write the receipt where they agree with the recording as listed."""
+        verification, verified_at = None, 0.0
+        if package.target.copies is not None:
+            copies = package.target.copies_of(video_id)
+            if not copies:
+                raise VerificationError("kept on the platform: there is no verified copy of it")
+            verification = verify_recording(
+                self._stores.open,
+                copies,
+                api_base=self._api.api_base,
+                recheck=self._request.recheck,
+                stop=self._is_ending,
+            )
+            verified_at = time.monotonic()
+            if listing_problem(verification, video) is not None:
+                return _Prepared(verification, verified_at, has_receipt=False)
+        if self._is_ending():
+            raise StorageError("Its receipt was not written: the task was told to end.")
+        if not self._request.preview:
+            package.receipts.open(video, verification)
+        return _Prepared(verification, verified_at, has_receipt=True)
+
+    def _take_turn(self, turn: _Turn, prepared: Future[_Prepared] | None) -> None:
+        if turn.recording is None:
+            if turn.package.rules.unconfirmed() and self._goes_on() and turn.package.rules.stopped_by is None:
+                self._read_list(turn.package)
+            return
+        package, recording = turn.package, turn.recording
+        if self._request.preview:
+            self._preview(package, recording, prepared)
+            return
+        self._delete(package, recording, prepared)
+        if recording.error is not None and recording.state in (RecordingState.FAILED, RecordingState.REFUSED):
+            log.error("Video %s: %s", recording.id, recording.error)
+        if recording.state is RecordingState.GONE:
+            log.info("Video %s was deleted by something else meanwhile.", recording.id)
+        if recording.state in (RecordingState.FAILED, RecordingState.GONE):
+            self._apply_receipt(package, recording)
+
+    def _delete(self, package: _Package, recording: Recording, prepared: Future[_Prepared] | None) -> None:
+        """Send requests for one recording, each after new checks, until it is settled or patience ends."""
+        budget = RetryBudget(self._api.max_retries)
+        while self._request_once(package, recording, prepared):
+            prepared = None
+            if recording.state is RecordingState.UNCLEAR and self._goes_on() and package.rules.stopped_by is None:
+                self._let_list_decide(package, recording)
+            if recording.state is not RecordingState.PENDING:
+                self._health.worked()
                 return
-            error = self._ask(video, proof)
-            if error is None:
-                self._in_trouble = 0
+            if not self._goes_on() or package.rules.stopped_by is not None:
                 return
-            wait = patience.wait_after(error)
+            error = recording.error or ServiceUnavailableError("no answer")
+            wait = budget.wait_after(error)
             if wait is None:
-                self._withdraw(video)
-                self._give_up(error)
+                self._give_up(package, recording, error)
+                return
             log.warning(
-                "Video %s: %s It is still listed; proving and asking again in %.1f s.",
-                video.meeting_video_id,
-                error,
-                wait,
+                "Video %s: %s It is still listed; re-verifying and retrying in %.1f s.", recording.id, error, wait
             )
-            time.sleep(wait)
+            self._pause(wait)
 
-    def _give_up(self, error: IinkedSignError) -> NoReturn:
-        """Leave one recording; or all of them, when it is the service that is in trouble."""
-        self._in_trouble += 1
-        service_down = isinstance(error, ServiceUnavailableError) or error.retry_after is not None
-        if service_down or self._in_trouble >= _ENOUGH_TROUBLE:
-            raise _TaskEnds(error)
-        raise error
+    def _request_once(self, package: _Package, recording: Recording, prepared: Future[_Prepared] | None) -> bool:
+        """Make everything ready for one request and send it; return whether it was sent."""
+        rules, seen = package.rules, Counter[Step]()
+        while self._goes_on():
+            step = rules.next_step(recording.id, now=time.monotonic())
+            if step is Step.NOTHING:
+                return False
+            seen[step] += 1
+            if seen[step] > _MAX_ATTEMPTS:
+                rules.fail(recording.id, _too_slow())
+            elif step is Step.READ_LIST:
+                self._read_list(package)
+            elif step is Step.SEND:
+                self._api.wait_for_slot()
+                if self._goes_on() and rules.next_step(recording.id, now=time.monotonic()) is Step.SEND:
+                    self._send(package, recording)
+                    return True
+            else:
+                self._take_prepared(package, recording, prepared or self._start(_Turn(package, recording)))
+                prepared = None
+        return False
 
-    def _make_ready(self, video: Video) -> Proof | None:
-        """Prove, look and write the receipt, until all of it is so recent that the request may follow."""
+    def _take_prepared(self, package: _Package, recording: Recording, prepared: Future[_Prepared] | None) -> None:
+        """Report to the rules what a worker made ready."""
+        if prepared is None:
+            package.rules.receipt_written(recording.id)
+            return
         try:
-            for _ in range(_ROUNDS):
-                proof = self._prove(video)
-                proved_at = time.monotonic() if proof is not None else None
-                self._check_listed(video, proof)
-                self._papers.open(video, proof)
-                self._hook.client.await_turn()
-                if is_fresh_enough(now=time.monotonic(), listed_at=self._listed_at, proved_at=proved_at):
-                    return proof
-        except (IinkedSignError, _TaskEnds, _GoneError):
-            self._withdraw(video)
-            raise
-        self._withdraw(video)
-        raise ServiceUnavailableError(
-            f"kept on the platform: its proof, the list and its receipt were {_ROUNDS} times too old for a request to "
-            "follow. Look at what is slow: the storage, the API, or max_requests_per_second of the connection",
-            sent=False,
-        )
-
-    def _withdraw(self, video: Video) -> None:
-        """Take the receipt back, unless a request went out whose answer was unclear."""
-        if video.meeting_video_id not in self._unclear:
-            self._papers.withdraw(video.meeting_video_id)
-
-    def _prove(self, video: Video) -> Proof | None:
-        """Prove the copy that a deletion rests on; None for a deletion without copies."""
-        copy = self._order.copy_of(video.meeting_video_id)
-        if copy is not None:
-            return prove(self._papers.store(copy.uri), copy, api_base=self._hook.api_base, recheck=self._order.recheck)
-        if self._order.copies is not None:
-            raise VerificationError("kept on the platform: there is no verified copy of it")
-        return None
-
-    def _check_listed(self, video: Video, proof: Proof | None) -> None:
-        """See that the recording as listed now may be deleted, and is what was copied."""
-        now = self._listed(video)
-        if now is None:
-            raise _GoneError
-        if now.state not in self._order.states:
-            raise StateNotAllowedError(f"kept on the platform: it is {now.state!r} now")
-        problems = listing_mismatches(proof.record, now) if proof is not None else []
-        if problems:
-            raise VerificationError(f"kept on the platform, it is no longer what was copied: {'; '.join(problems)}")
-
-    def _ask(self, video: Video, proof: Proof | None) -> IinkedSignError | None:
-        """Send one request; return the error after which it may be asked for again."""
-        video_id = video.meeting_video_id
-        self._asked.add(video_id.casefold())
-        try:
-            named = parse_videos(self._hook.delete_video(self._package_id, video_id, max_retries=0), self._package_id)
-        except (RateLimitError, ServiceUnavailableError) as error:
-            never_sent = isinstance(error, RateLimitError) or not error.sent
-            return error if never_sent else self._let_list_decide(video, error)
-        except _ENDS_TASK as error:
-            raise _TaskEnds(error) from None
-        except RetentionError:
-            raise
+            made = self._workers.result(prepared)
         except IinkedSignError as error:
-            return self._let_list_decide(video, error)
-        self._take_answer(video, named, proof)
-        return None
+            if self._goes_on():
+                package.rules.fail(recording.id, error)
+            return
+        if made is None:
+            return
+        if made.verification is not None:
+            package.rules.verified(recording.id, made.verification, at=made.verified_at)
+        if made.has_receipt and recording.state is RecordingState.PENDING:
+            package.rules.receipt_written(recording.id)
 
-    def _take_answer(self, video: Video, named: list[Video], proof: Proof | None) -> None:
-        """Compare what the API says it deleted with what was asked for."""
-        strangers = unrequested_ids(named, asked=self._asked, gone_before=self._gone_before)
-        own = VideoList(named).find(video.meeting_video_id)
+    def _send(self, package: _Package, recording: Recording) -> None:
+        """Send one request and report its answer to the rules."""
+        rules, verification = package.rules, recording.verification
+        package_id, video_id = rules.begin_request(recording.id, now=time.monotonic())
         try:
-            if own is not None and (own.is_deleted or not own.state):
-                rests_on = f"{proof.facts['kind']} of {proof.facts['uri']}" if proof else "no copy"
-                log.info("Video %s: deleted; rests on %s.", video.meeting_video_id, rests_on)
-                self._done(video, own)
-        finally:
-            if strangers:
-                raise _TaskEnds(
-                    UnrequestedDeletionError(
-                        f"Asked to delete video {video.meeting_video_id}, the API answered that it also deleted "
-                        f"{', '.join(strangers)}, not asked for. {_STOP}"
-                    )
-                ) from None
+            named = parse_videos(self._api.delete_video(package_id, video_id, max_retries=0), package_id)
+        except IinkedSignError as error:
+            rules.request_failed(video_id, error)
+        else:
+            rules.answered(video_id, named)
+            if recording.answer is not None:
+                log.info("Video %s: deleted; %s.", video_id, _verified_copies(verification))
+        if rules.stopped_by is not None:
+            self._end_package(package, rules.stopped_by)
 
-    def _let_list_decide(self, video: Video, error: IinkedSignError) -> IinkedSignError | None:
-        """After an unclear answer look at the list instead of asking again blindly."""
-        self._unclear.add(video.meeting_video_id)
-        before = self._listing
-        now = self._list()
-        refused = isinstance(error, RequestRefusedError)
-        if refused:
-            # A refusal did nothing; what disappeared meanwhile was then another run's doing.
-            self._warn_of_vanished(before, now)
-        elif strangers := disappeared(before, now, asked=self._asked):
-            raise _TaskEnds(
-                UnrequestedDeletionError(
-                    f"After an unclear answer to the deletion of video {video.meeting_video_id} the list shows that "
-                    f"{', '.join(strangers)}, not asked for, is gone too. {_STOP}"
-                )
-            )
-        if is_gone(now, video):
-            log.info("Video %s: deleted, as the list shows; the answer was unclear: %s", video.meeting_video_id, error)
-            self._done(video, now.find(video.meeting_video_id))
-            return None
-        if refused:
-            # The list may lag behind a deletion whose answer was lost; the end of the task decides.
-            self._refusals[video.meeting_video_id] = error
-            return None
-        return error
+    def _let_list_decide(self, package: _Package, recording: Recording) -> None:
+        """After an unclear answer read the list, instead of sending the request again blindly."""
+        error = recording.error
+        self._read_list(package)
+        if recording.state is RecordingState.DELETED:
+            log.info("Video %s: deleted, as the list shows; the answer was unclear: %s", recording.id, error)
 
-    def _done(self, video: Video, told: Video | None) -> None:
-        """Note that a recording is gone, and complete its receipt."""
-        self._answers[video.meeting_video_id] = dict(told.fields) if told else None
-        self._papers.complete(video.meeting_video_id, told)
+    def _give_up(self, package: _Package, recording: Recording, error: IinkedSignError) -> None:
+        """Leave one recording; or all of them, when it is the service that does not work."""
+        if self._health.is_down_after(error):
+            self._end_package(package, error)
+            self._stop(error)
+        else:
+            package.rules.fail(recording.id, error)
+
+    def _preview(self, package: _Package, recording: Recording, prepared: Future[_Prepared] | None) -> None:
+        """Check all that a deletion needs, and send nothing."""
+        if prepared is not None:
+            self._take_prepared(package, recording, prepared)
+        if recording.state is RecordingState.PENDING:
+            log.info("Preview: video %s would be deleted.", recording.id)
+        elif recording.error is not None:
+            log.error("Video %s: %s", recording.id, recording.error)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def _confirm(self, plan: Plan) -> None:
-        """See in a fresh list that all that was asked for is gone; a list may lag behind for a while."""
-        if not self._asked:
-            return
-        asked = [v for v in plan.to_delete if v.meeting_video_id.casefold() in self._asked]
-        before, until, attempt = self._listing, time.monotonic() + _CONFIRM_FOR, 0
-        while True:
-            now = self._list()
-            left = [v for v in asked if not is_gone(now, v) and v.meeting_video_id not in self._failures]
-            pause = min(backoff(attempt + 1), until - time.monotonic())
-            if not left or pause <= 0:
-                break
+    def _confirm_all(self) -> None:
+        """See in fresh lists that everything is gone; a list may lag behind for a while."""
+        until, attempt = time.monotonic() + _CONFIRM_FOR, 0
+        while left := [p for p in self._packages if self._goes_on() and _awaits_confirmation(p)]:
             attempt += 1
+            pause = min(backoff(attempt), until - time.monotonic())
+            if pause <= 0:
+                break
+            count = sum(len(package.rules.unconfirmed()) for package in left)
             log.info(
-                "The list still shows %d recordings after their deletion; looking again in %.1f s.", len(left), pause
+                "The list still shows %d recordings after their deletion; reading it again in %.1f s.", count, pause
             )
-            time.sleep(pause)
-        self._warn_of_vanished(before, now)
-        for video in asked:
-            with self._noting(video):
-                if video in left:
-                    refusal = self._refusals.get(video.meeting_video_id)
-                    said = f" (the API had answered: {refusal})" if refusal else ""
-                    raise DeletionNotConfirmedError(f"the list still shows it after its deletion was asked for{said}")
-                if video.meeting_video_id not in self._answers and video.meeting_video_id not in self._failures:
-                    self._done(video, now.find(video.meeting_video_id))
+            self._pause(pause)
+            for package in left:
+                if self._goes_on():
+                    self._read_list(package)
+        for package in left:
+            package.rules.end()
 
-    def _preview(self, plan: Plan) -> dict[str, Any]:
-        """Check all that a deletion would rest on, and send nothing."""
-        sound = {}
-        for video in plan.to_delete:
-            with self._noting(video):
-                try:
-                    self._check_listed(video, self._prove(video))
-                except _GoneError:
-                    continue
-                sound[video.meeting_video_id] = dict(video.fields)
-                log.info("Preview: video %s would be deleted.", video.meeting_video_id)
-        if self._failures:
-            raise incomplete(self._package_id, plan, {}, self._failures)
-        return build_answer(self._order, plan, sound, preview=True)
+    def _finish(self) -> None:
+        """Bring the receipts to what is known now, and end the threads."""
+        ending = self._is_ending()
+        until = time.monotonic() + _CLEAN_UP_FOR if ending else None
+        for package in self._packages:
+            settle(package.under_way.values(), until=until)
+            for recording in package.outcome.recordings:
+                self._apply_receipt(package, recording)
+        for package in self._packages:
+            settle(package.writing.values(), until=until)
+            for video_id, future in package.writing.items():
+                if future.done() and not future.cancelled() and (error := future.exception()) is not None:
+                    self._collect_error(package, video_id, error)
+        self._workers.close(at_once=ending)
 
-    @contextmanager
-    def _noting_id(self, video_id: str) -> Iterator[None]:
-        """Keep one recording's error for the end, so that the others are deleted; some errors end the task."""
-        try:
-            yield
-        except (RateLimitError, RouteNotFoundError) as error:
-            raise _TaskEnds(error) from None
-        except IinkedSignError as error:
-            log.error("Video %s: %s", video_id, error)
-            self._failures[video_id] = error
+    def _apply_receipt(self, package: _Package, recording: Recording) -> None:
+        """Bring a recording's receipt to what is known of it, in another thread."""
+        use, receipts = recording.receipt_use, package.receipts
+        if self._request.preview or use is ReceiptUse.LEAVE or recording.id in package.writing:
+            return
+        ahead = package.under_way.get(recording.id)
+        if ahead is not None and not ahead.cancel():
+            settle([ahead], until=time.monotonic() + _CLEAN_UP_FOR if self._is_ending() else None)
+        if recording.state is RecordingState.GONE:
+            self._write(package, recording.id, partial(receipts.complete_left_over, recording.id))
+        elif not receipts.is_open(recording.id):
+            return
+        elif use is ReceiptUse.VOID:
+            self._write(package, recording.id, partial(receipts.void, recording.id))
+        else:
+            confirmed = use is ReceiptUse.COMPLETE
+            work = partial(receipts.complete, recording.id, recording.answer, confirmed=confirmed)
+            self._write(package, recording.id, work)
 
-    def _noting(self, video: Video) -> Any:
-        return self._noting_id(video.meeting_video_id)
+    def _write(self, package: _Package, video_id: str, work: Any) -> None:
+        package.writing[video_id] = self._workers.write(work)
+
+    def _collect_error(self, package: _Package, video_id: str, error: BaseException) -> None:
+        """Keep one recording's error for the end, so that the others are deleted."""
+        if not isinstance(error, IinkedSignError):
+            raise error
+        log.error("Video %s: %s", video_id, error)
+        package.outcome.notes[video_id] = error
+
+    # --- whether to go on ---------------------------------------------------------------------------------------
+
+    def _is_ending(self) -> bool:
+        """Tell whether nothing more may be begun; asked from every thread."""
+        return self._abandoned or self._stopped_by is not None or self._api.stopping.is_set()
+
+    def _goes_on(self) -> bool:
+        """Tell whether the task goes on; note why not when it was told to end."""
+        if self._stopped_by is None and self._api.stopping.is_set():
+            self._stop(TaskStoppedError())
+        return self._stopped_by is None
+
+    def _stop(self, error: IinkedSignError) -> None:
+        """Send nothing more, for any package."""
+        self._stopped_by = self._stopped_by or error
+        for package in self._packages:
+            if package.outcome.rules is not None:
+                package.rules.stop(error)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the task is told to end."""
+        self._api.stopping.wait(seconds)
+
+
+def _preview_flag(request: DeletionRequest) -> dict[str, bool]:
+    return {"preview": True} if request.preview else {}
+
+
+def _awaits_confirmation(package: _Package) -> bool:
+    rules = package.outcome.rules
+    return rules is not None and rules.stopped_by is None and bool(rules.unconfirmed())
+
+
+def _too_slow() -> ServiceUnavailableError:
+    return ServiceUnavailableError(
+        f"kept on the platform: its verification, the list and its receipt were {_MAX_ATTEMPTS} times too old for a "
+        "request to follow. Look at what is slow: the storage, the API, or max_requests_per_second of the connection",
+        sent=False,
+    )
+
+
+def _verified_copies(verification: Verification | None) -> str:
+    if verification is None:
+        return "no copy"
+    return "verified copy: " + ", ".join(f"{fact['uri']} ({fact['kind']})" for fact in verification.facts)

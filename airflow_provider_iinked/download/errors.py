@@ -1,45 +1,49 @@
-"""The error of a task that did part of its work: what was done, what was not, and what to do. Pure."""
+"""The errors of a task that did part of its work: what was done, what was not, and what to do. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_provider_iinked.exceptions import IinkedSignError, IinkedSignPermanentError
-from airflow_provider_iinked.models import StoredVideo
+from airflow_provider_iinked.exceptions import IinkedSignError, most_retryable
 
 
-def incomplete(
-    package_id: str, folder: str, stored: Sequence[StoredVideo], failures: Mapping[str, IinkedSignError]
+def partial_failure_error(
+    package_id: str, folders: str, copied: Sequence[str], failures: Mapping[str, IinkedSignError]
 ) -> IinkedSignError:
     """
-    Put the error of an incomplete download together.
+    Build the error of a package of which some recordings only were copied.
 
     :param package_id: the package.
-    :param folder: where the copies lie.
-    :param stored: what is copied and proved.
+    :param folders: where its copies are.
+    :param copied: ids of the recordings that are copied and verified.
     :param failures: what is not, and why, by video id.
     :return: the error to raise.
     """
-    done = ", ".join(copy.meeting_video_id for copy in stored) or "none"
+    done = ", ".join(copied) or "none"
     reasons = "; ".join(f"{video_id}: {error}" for video_id, error in failures.items())
-    return worst(
-        failures,
-        f"Package {package_id}: {len(failures)} recordings could not be copied to {folder}: {reasons}. "
-        f"Copied and proved: {done}. Nothing was deleted. Clearing the task is safe: whole copies are kept.",
+    return most_retryable(
+        failures.values(),
+        f"Package {package_id}: {len(failures)} recordings could not be copied to {folders}: {reasons}. "
+        f"Copied and verified: {done}. Nothing was deleted. Clearing the task is safe: whole copies are kept.",
     )
 
 
-def worst(failures: Mapping[str, IinkedSignError], message: str) -> IinkedSignError:
+def batch_failure_error(
+    failures: Mapping[str, IinkedSignError], *, packages: int, not_begun: Sequence[str] = ()
+) -> IinkedSignError:
     """
-    Choose the type of an error that stands for several: one that a retry may mend comes first, since then a retry does
-    the rest.
+    Build the error of a task in which some packages failed.
 
-    :param failures: the errors.
-    :param message: the message of the one to raise.
+    :param failures: what went wrong, by package id.
+    :param packages: packages in all.
+    :param not_begun: packages that were not begun, since an error concerns the service as a whole.
     :return: the error to raise.
     """
-    errors = list(failures.values())
-    chosen = next((error for error in errors if not isinstance(error, IinkedSignPermanentError)), errors[0])
-    raised = type(chosen)(message)
-    raised.status, raised.error_code, raised.retry_after = chosen.status, chosen.error_code, chosen.retry_after
-    return raised
+    reasons = "; ".join(f"[{package_id}] {error}" for package_id, error in failures.items())
+    rest = f" Not begun: {', '.join(not_begun)}." if not_begun else ""
+    done = packages - len(failures) - len(not_begun)
+    return most_retryable(
+        failures.values(),
+        f"{len(failures)} of {packages} packages failed: {reasons}.{rest} The other {done} are copied and verified. "
+        "Nothing was deleted. Clearing the task is safe: whole copies are kept.",
+    )

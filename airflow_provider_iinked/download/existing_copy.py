@@ -1,18 +1,18 @@
-"""What lies at the destination already, and whether it still agrees with its custody record."""
+"""What is at the destination already, and whether it still agrees with its custody record."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
 from airflow_provider_iinked.custody.record import (
     copy_mismatches,
-    expected_mismatches,
     listing_mismatches,
     location_mismatches,
     origin_mismatches,
-    read_stored_video,
+    stored_beside,
 )
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import StoredVideo, Video
@@ -20,43 +20,43 @@ from airflow_provider_iinked.storage import ObjectIdentity, Store
 from airflow_provider_iinked.storage.layout import Layout
 
 
-class Verdict(Enum):
-    """What is to be thought of what lies there."""
+class CopyState(Enum):
+    """Result of checking an existing copy."""
 
     ABSENT = auto()
     """There is no custody record."""
-    WHOLE = auto()
+    VALID = auto()
     """Record and copy agree."""
-    STALE = auto()
-    """They do not agree; while the source is there, set aside and fetch anew."""
+    INVALID = auto()
+    """They do not agree; while the source is there, quarantine it and download again."""
     FOREIGN = auto()
-    """The record is another data centre's, or of a format not known here; not ours to touch."""
+    """The record is another data centre's, or of an unknown format; it is left alone."""
 
 
 @dataclass(frozen=True)
-class Existing:
+class ExistingCopy:
     """
-    What lies there for one recording.
+    What is there for one recording.
 
-    :param verdict: what is to be thought of it.
-    :param stored: the copy, when it is whole.
+    :param state: the result of the check.
+    :param stored: the copy, when it is valid.
     :param reason: what is wrong, when something is.
-    :param set_aside: URLs to set aside before it is fetched anew, in this order.
-    :param judged: what lay under each of them when it was found wanting.
+    :param quarantine: URLs to quarantine before it is downloaded again, in this order.
+    :param seen: what was under each of them when it was found invalid.
     """
 
-    verdict: Verdict
+    state: CopyState
     stored: StoredVideo | None = None
     reason: str = ""
-    set_aside: tuple[str, ...] = ()
-    judged: tuple[ObjectIdentity | None, ...] = ()
+    quarantine: tuple[str, ...] = ()
+    seen: tuple[ObjectIdentity | None, ...] = ()
 
 
-def look(
+def inspect_copy(
     store: Store, folder: str, *, api_base: str, package_id: str, meeting_video_id: str, video: Video | None
-) -> Existing:
+) -> ExistingCopy:
     """
-    Look at the copy and the record of one recording.
+    Check the copy and the record of one recording, where they are now: a folder may have been moved as a whole.
 
     Bytes are read only where the store gives no validator and the file's time has changed.
 
@@ -66,67 +66,67 @@ def look(
     :param package_id: the package.
     :param meeting_video_id: the recording.
     :param video: the recording as listed now; None when it is gone.
-    :return: what is to be thought of it.
-    :raises StorageError: when it cannot be looked at, or another run changes it meanwhile; it is left alone then.
+    :return: the result.
+    :raises StorageError: when it cannot be checked, or another run changes it meanwhile; it is left alone then.
     """
 
-    def judge() -> Existing:
-        return _judge(store, Layout(folder).record(meeting_video_id), api_base, package_id, meeting_video_id, video)
+    def check() -> ExistingCopy:
+        return _check(store, Layout(folder).record(meeting_video_id), api_base, package_id, meeting_video_id, video)
 
-    existing = judge()
-    if existing.verdict is not Verdict.STALE:
+    existing = check()
+    if existing.state is not CopyState.INVALID:
         return existing
-    # Only what was found wanting may be set aside: noted first, then judged again.
-    judged = tuple(store.identity(url) for url in existing.set_aside)
-    again = judge()
-    if again.set_aside != existing.set_aside:
+    # Only what was found invalid may be quarantined: its identity is read first, then it is checked again.
+    seen = tuple(store.identity(url) for url in existing.quarantine)
+    again = check()
+    if again.quarantine != existing.quarantine:
         raise StorageError(
-            f"What lies at {folder} for video {meeting_video_id} changed while it was looked at: another run is at "
-            "work there. Clearing the task is safe"
+            f"The copy of video {meeting_video_id} at {folder} changed during the check; another run is writing to it. "
+            "Clearing the task is safe"
         )
-    return replace(again, judged=judged)
+    return replace(again, seen=seen)
 
 
-def _judge(
+def _check(
     store: Store, url: str, api_base: str, package_id: str, meeting_video_id: str, video: Video | None
-) -> Existing:
+) -> ExistingCopy:
     exists, record = store.read_json(url)
     if not exists:
-        return Existing(Verdict.ABSENT)
-    claim = read_stored_video(record, url)
-    if claim is None:
-        return Existing(Verdict.STALE, reason="the custody record cannot be read", set_aside=(url,))
+        return ExistingCopy(CopyState.ABSENT)
+    stored = stored_beside(record, url)
+    if stored is None:
+        return ExistingCopy(CopyState.INVALID, reason="the custody record cannot be read", quarantine=(url,))
     if foreign := _foreign(record, api_base):
-        return Existing(Verdict.FOREIGN, reason=foreign)
+        return ExistingCopy(CopyState.FOREIGN, reason=foreign)
     problems = origin_mismatches(
         record, api_base=api_base, package_id=package_id, meeting_video_id=meeting_video_id
-    ) + location_mismatches(claim)
+    ) + location_mismatches(stored)
     if problems:
-        return Existing(Verdict.STALE, reason="; ".join(problems), set_aside=(url,))
+        return ExistingCopy(CopyState.INVALID, reason="; ".join(problems), quarantine=(url,))
     problems = listing_mismatches(record, video) if video is not None else []
-    problems = problems or _copy_now_problems(store, claim, record)
+    problems = problems or _copy_mismatches_now(store, stored, record)
     if problems:
-        return Existing(Verdict.STALE, reason="; ".join(problems), set_aside=(url, claim.uri))
-    return Existing(Verdict.WHOLE, stored=claim)
+        return ExistingCopy(CopyState.INVALID, reason="; ".join(problems), quarantine=(url, stored.uri))
+    return ExistingCopy(CopyState.VALID, stored=stored)
 
 
-def read_through(store: Store, claim: StoredVideo, record: dict[str, Any]) -> list[str]:
+def read_through(store: Store, stored: StoredVideo, record: Mapping[str, Any]) -> list[str]:
     """
     Read a copy from its first byte to its last and compare it with its record.
 
     :param store: the storage.
-    :param claim: names the copy.
+    :param stored: names the copy.
     :param record: its stored record.
     :return: the differences in words; empty when it agrees.
     :raises StorageError: when it cannot be read.
     """
-    read = store.sha256(claim.uri)
+    read = store.sha256(stored.uri)
     if read is None:
         return ["the copy is gone"]
-    return expected_mismatches(record, claim) + copy_mismatches(record, size=read[1], sha256=read[0], validator=None)
+    return copy_mismatches(record, size=read[1], sha256=read[0], validator=None)
 
 
-def _foreign(record: dict[str, Any], api_base: str) -> str:
+def _foreign(record: Mapping[str, Any], api_base: str) -> str:
     problems = origin_mismatches(
         record,
         api_base=api_base,
@@ -136,12 +136,14 @@ def _foreign(record: dict[str, Any], api_base: str) -> str:
     return "; ".join(problems)
 
 
-def _copy_now_problems(store: Store, claim: StoredVideo, record: dict[str, Any]) -> list[str]:
-    info = store.info(claim.uri)
+def _copy_mismatches_now(store: Store, stored: StoredVideo, record: Mapping[str, Any]) -> list[str]:
+    info = store.info(stored.uri)
     if info is None:
         return ["the copy is gone"]
     if record.get("validator"):
-        return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
-    if info.size == claim.size and info.modified is not None and info.modified == record.get("modified"):
+        problems = copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
+        # A store gives a moved object a validator of its own; then the bytes alone can tell.
+        return read_through(store, stored, record) if problems and record.get("uri") != stored.uri else problems
+    if info.size == stored.size and info.modified is not None and info.modified == record.get("modified"):
         return []
-    return read_through(store, claim, record)
+    return read_through(store, stored, record)

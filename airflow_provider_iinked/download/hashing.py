@@ -1,4 +1,4 @@
-"""A sha256 that is computed in a thread of its own: hashlib lets go of the GIL, so reading and hashing overlap."""
+"""A sha256 that is computed in a thread of its own: hashlib releases the GIL, so reading and hashing overlap."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import queue
 import threading
 from typing import Final
 
-_AHEAD: Final = 8
+_MAX_AHEAD: Final = 8
 
 
-class Digest:
+class BackgroundSha256:
     """sha256 of a stream of chunks; at most a few chunks are held at a time."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._chunks: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+        self._chunks: queue.Queue[bytes | None] = queue.Queue(_MAX_AHEAD)
         self._thread: threading.Thread | None = None
 
     def update(self, data: bytes) -> None:
         """
-        Take the next chunk.
+        Add the next chunk.
 
         :param data: the chunk.
         """
@@ -37,7 +37,7 @@ class Digest:
         """
         Wait for the last chunk.
 
-        :return: the hex digest of all that was taken.
+        :return: the hex digest of all chunks.
         """
         if self._thread is not None:
             self._chunks.put(None)

@@ -1,118 +1,246 @@
 """
-The recording's host: a signed URL, fetched without credentials, over https, with redirects looked at one by one.
+The recording's host: a signed URL, fetched without credentials, over https, redirects checked one by one.
 
-Nothing of it is documented beyond "download or playback" (fact sheet, 5.2), so nothing is taken for granted.
+urllib3 opens the connection (TLS, CA bundles, proxies); the request is written here, since requests and urllib3
+normalise an address before they send it, and a signature over its text no longer fits then. Nothing of the host is
+documented beyond "download or playback", so nothing is taken for granted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
-from collections.abc import Iterator, Mapping
-from typing import Final
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from http.client import HTTPException, HTTPResponse
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.utils import get_environ_proxies
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
+from airflow_provider_iinked.api.errors import root_cause
+from airflow_provider_iinked.api.network import USER_AGENT, find_route
 from airflow_provider_iinked.api.settings import is_loopback
-from airflow_provider_iinked.api.sync_client import USER_AGENT, open_session, root_cause
 from airflow_provider_iinked.exceptions import TransferError
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS: Final = 5
-_in_transfer = threading.local()
+_MAX_REDIRECTS: Final = 5
+_MAX_READ: Final = 256 << 10
+_FLUSH_AFTER: Final = 0.5
+_PARTS: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<netloc>[^/?#]*)(?P<target>[^#]*)")
+_NOT_IN_A_REQUEST_LINE: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class SourceBrokenError(Exception):
-    """The recording's host was not reached, or broke off; trying again may help. Never leaves the transfer."""
+class HostConnectionError(Exception):
+    """The recording's host was not reached, or broke off; another try may help. Never leaves this package."""
 
 
-class _HideTargets(logging.Filter):
-    """urllib3 logs each path with its query at DEBUG; during a transfer that is a secret."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(_in_transfer, "active", False) and isinstance(record.args, tuple):
-            record.args = tuple("***" if isinstance(arg, str) and "/" in arg else arg for arg in record.args)
-        return True
-
-
-_hide_targets = _HideTargets()
-
-
-@contextlib.contextmanager
-def _hidden_targets() -> Iterator[None]:
-    logging.getLogger("urllib3.connectionpool").addFilter(_hide_targets)
-    _in_transfer.active = True
-    try:
-        yield
-    finally:
-        _in_transfer.active = False
-
-
-class Source:
+class RecordingStream:
     """
-    The way to a recording's host.
+    The response of a recording's host, its body not read yet.
+
+    :param response: the response, its head read.
+    """
+
+    def __init__(self, response: HTTPResponse) -> None:
+        self._response = response
+        self._error: Exception | None = None
+        self.status = response.status
+        headers: dict[str, list[str]] = {}
+        for name, value in response.getheaders():
+            headers.setdefault(name.lower(), []).append(re.sub(r"\s*[\r\n]+\s*", " ", value))
+        self.headers: Mapping[str, str] = {name: ", ".join(values) for name, values in headers.items()}
+        self.location = next(iter(headers.get("location", ())), None)
+
+    def read(self, size: int, *, minimum: int = 1) -> bytes:
+        """
+        Read the next chunk. A slow host's bytes are not waited for until a chunk is full.
+
+        :param size: how much at most.
+        :param minimum: how much at least, unless the body ends before.
+        :return: the bytes; none at the end.
+        :raises HostConnectionError: when the host breaks off; bytes that arrived before are returned first.
+        """
+        if self._error is not None:
+            raise _not_reached(self._error)
+        pieces: list[bytes] = []
+        missing = size
+        flush_at = time.monotonic() + _FLUSH_AFTER
+        try:
+            while missing and (piece := self._response.read1(min(missing, _MAX_READ))):
+                pieces.append(piece)
+                missing -= len(piece)
+                if size - missing >= minimum and time.monotonic() > flush_at:
+                    break
+        except (HTTPException, OSError, ValueError) as error:
+            if not pieces:
+                raise _not_reached(error) from None
+            self._error = error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Let go of the body."""
+        with contextlib.suppress(Exception):
+            self._response.close()
+
+
+class RecordingHost:
+    """
+    The way to a recording's host. One request at a time; each goes over a new connection, since a host may close the
+    old one after any response.
 
     :param timeout: seconds for connecting, and for each read.
     """
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._session = open_session("https://localhost")
-        self._session.headers.clear()
+        self._adapter = HTTPAdapter()
+        self._connection: Any = None
+        self._proxy_headers: Mapping[str, str] = {}
+        self._closed = False
 
-    def open(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def open(self, url: str, headers: Mapping[str, str]) -> RecordingStream:
         """
-        Ask for a recording, along redirects.
+        Request a recording, along redirects.
 
         :param url: the signed URL; it never gets into an error or a log.
         :param headers: Range and its like; never a credential.
-        :return: the answer, its body not read yet.
-        :raises SourceBrokenError: when the host was not reached, or broke off.
+        :return: the response.
+        :raises HostConnectionError: when the host was not reached, or broke off.
         :raises TransferError: when a URL on the way must not be followed.
         """
-        for _ in range(_MOST_REDIRECTS + 1):
-            answer = self._get(url, headers)
-            location = answer.headers.get("Location")
-            if answer.status_code not in _REDIRECTS or not location:
-                return answer
-            answer.close()
-            url = _follow(url, location)
-        raise TransferError(f"The recording's host redirects more than {_MOST_REDIRECTS} times; not followed further.")
+        for _ in range(_MAX_REDIRECTS + 1):
+            stream = self._get(url, headers)
+            if stream.status not in _REDIRECTS or not stream.location:
+                return stream
+            stream.close()
+            url = follow(url, stream.location)
+        raise TransferError(f"The recording's host redirects more than {_MAX_REDIRECTS} times; not followed further.")
 
-    def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _get(self, url: str, headers: Mapping[str, str]) -> RecordingStream:
         check_recording_url(url)
         try:
-            with _hidden_targets():
-                prepared = requests.Request(
-                    "GET", url, headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-                ).prepare()
-                # A host may close a connection after any answer; what is asked for anew goes over a new one.
-                self._session.close()
-                # Not through the session: it reads the body of a redirect to its end, however long it is.
-                return self._session.get_adapter(url).send(
-                    prepared,
-                    stream=True,
-                    timeout=self._timeout,
-                    proxies=get_environ_proxies(url),
-                    verify=self._session.verify or True,
-                )
-        except (requests.RequestException, OSError, ValueError) as error:
-            raise SourceBrokenError(
-                f"the host broke off or was not reached ({type(root_cause(error)).__name__})"
+            self._connect(url)
+            self._connection.sock.sendall(self._head(url, headers))
+            response = HTTPResponse(self._connection.sock, method="GET")
+            response.begin()
+            return RecordingStream(response)
+        except (requests.RequestException, HTTPException, HTTPError, OSError, ValueError, AttributeError) as error:
+            raise _not_reached(error) from None
+
+    def _connect(self, url: str) -> None:
+        """Open a connection, through the proxy of the environment where there is one."""
+        self._drop()
+        origin = _origin(url)
+        route = find_route(origin.url or "")
+        proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
+        pool: Any = self._adapter.get_connection_with_tls_context(origin, route.ca_bundle, proxies=proxies)
+        connection = pool._new_conn()
+        connection.timeout = self._timeout
+        self._connection = connection
+        self._proxy_headers = pool.proxy_headers if pool.proxy is not None and pool.scheme == "http" else {}
+        try:
+            if pool.proxy is not None and pool.scheme == "https":
+                pool._prepare_proxy(connection)
+            else:
+                connection.connect()
+        except (HTTPError, OSError) as error:
+            if not isinstance(root_cause(error), ssl.SSLCertVerificationError):
+                raise
+            raise TransferError(
+                f"The certificate of the recording's host is not trusted by {route.trust}; nothing was published. "
+                "Add the certificate of its authority, or correct the variable."
             ) from None
+        if self._closed:
+            self._drop()
+            raise OSError("closed")
+
+    def _head(self, url: str, headers: Mapping[str, str]) -> bytes:
+        """Write the request's head, with the target byte for byte as it was given."""
+        origin = _origin(url)
+        parts = urlsplit(origin.url or "")
+        host = parts.netloc.rpartition("@")[2]
+        target = request_target(url)
+        if self._connection.proxy is not None and parts.scheme == "http":
+            target = f"http://{host}{target}"
+        lines = {
+            "Host": host,
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            **origin.headers,
+            **self._proxy_headers,
+            **headers,
+        }
+        head = f"GET {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        return head.encode("utf-8", "surrogateescape") + b"\r\n"
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
 
     def close(self) -> None:
-        """Close the sockets."""
-        self._session.close()
+        """Close the socket; another thread's read of it ends at once. May be called again."""
+        self._closed = True
+        sock = getattr(self._connection, "sock", None)
+        # Not the method of a TLS socket: it takes the session away from under the thread that reads.
+        plain = getattr(sock, "socket", sock)
+        if isinstance(plain, socket.socket):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(plain, socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Free the socket. Call it in the thread that reads, or when none does."""
+        self._closed = True
+        self._drop()
+        self._adapter.close()
 
 
-def _follow(url: str, location: str) -> str:
-    """Return where a redirect leads; never from https to anything else."""
+def request_target(url: str) -> str:
+    """
+    Take the part of a URL that is sent, as it is written.
+
+    A space and control characters cannot stand in a request; the space is quoted, the others are refused.
+
+    :param url: the URL.
+    :return: path and query.
+    :raises TransferError: when it holds control characters.
+    """
+    match = _PARTS.match(url.strip())
+    target = match["target"].replace(" ", "%20") if match else ""
+    if _NOT_IN_A_REQUEST_LINE.search(target):
+        raise TransferError("The recording's URL has control characters in it; it is not fetched.")
+    return target if target.startswith("/") else f"/{target}"
+
+
+def follow(url: str, location: str) -> str:
+    """
+    Resolve a redirect; never from https to anything else.
+
+    :param url: where the redirect comes from.
+    :param location: its Location header, as ``http.client`` gives it (each byte a character).
+    :return: where it leads, as it is written: an address of its own is not normalised.
+    :raises TransferError: when it must not be followed.
+    """
+    given = location.strip().encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+    base = _PARTS.match(url)
+    if base is None:
+        raise TransferError("The recording's host redirects from what is no address; not followed.")
     try:
-        target = urljoin(url, location)
+        if _PARTS.match(given):
+            target = given
+        elif given.startswith("//"):
+            target = f"{base['scheme']}:{given}"
+        elif given.startswith("/"):
+            target = f"{base['scheme']}://{base['netloc']}{given}"
+        else:
+            target = urljoin(url, given)
         downgraded = urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https"
     except ValueError:
         raise TransferError("The recording's host redirects to what is no address; not followed.") from None
@@ -135,3 +263,15 @@ def check_recording_url(url: str) -> None:
         host = None
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise TransferError("The recording's URL is not https; it is not fetched. Check the host of the connection.")
+
+
+def _origin(url: str) -> requests.PreparedRequest:
+    """Let requests read scheme and host (international names, user information, ports); the rest stays as it is."""
+    match = _PARTS.match(url.strip())
+    if match is None:
+        raise ValueError("no address")
+    return requests.Request("GET", f"{match['scheme']}://{match['netloc']}/").prepare()
+
+
+def _not_reached(error: Exception) -> HostConnectionError:
+    return HostConnectionError(f"the host broke off or was not reached ({type(root_cause(error)).__name__})")

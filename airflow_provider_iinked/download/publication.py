@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,97 +15,103 @@ from airflow_provider_iinked.custody.record import (
     VerifiedCopy,
     build_record,
     origin_mismatches,
-    read_stored_video,
+    stored_beside,
 )
-from airflow_provider_iinked.download.downloader import Fetched
+from airflow_provider_iinked.download.downloader import DownloadedRecording
 from airflow_provider_iinked.download.existing_copy import read_through
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, VerificationError, reason_of
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage import ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.quarantine import quarantine
 
 log = logging.getLogger(__name__)
 
-_ROUNDS = 3
+_MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Publisher:
     """
-    Publish the copies of one package.
+    Publish the copies of one package at one destination. Threads may share it.
 
     :param store: the storage.
     :param api_base: the API they come from.
     :param package_id: the package.
-    :param stamp: the running task.
+    :param task: the running task.
     :param package_fields: package fields to keep in the records.
     """
 
     store: Store
     api_base: str
     package_id: str
-    stamp: TaskIdentity
+    task: TaskIdentity
     package_fields: Mapping[str, Any]
 
-    def publish(self, video: Video, fetched: Fetched) -> StoredVideo:
+    def publish(
+        self, video: Video, recording: DownloadedRecording, upload: Upload, *, copies: Sequence[str] = ()
+    ) -> StoredVideo:
         """
-        Publish a copy, then its record; or find that another run has done so, check its copy and drop ours.
+        Publish a copy, then its record; or find that another run has done so, verify its copy and drop ours.
 
         :param video: the recording as listed.
-        :param fetched: its whole copy.
-        :return: where copy and record lie.
+        :param recording: what was downloaded.
+        :param upload: its whole copy, not visible yet.
+        :param copies: URIs of its copies at the other destinations.
+        :return: where copy and record are.
         :raises VerificationError: when another run's record and copy do not agree.
         :raises StorageError: when the storage fails.
         """
-        uri = fetched.upload.url
+        uri = upload.url
         custody_uri = Layout.beside(uri).record(video.meeting_video_id)
-        first = self._take_name(video, fetched, custody_uri)
-        if first is not None:
-            return first
-        info = self.store.info(uri)
-        if info is None or info.size != fetched.size:
-            raise StorageError(f"{uri} was written, but the store does not show {fetched.size} bytes there.")
+        claimed = self._claim_name(video, recording, upload, custody_uri)
+        if isinstance(claimed, StoredVideo):
+            return claimed
+        info = claimed
+        if info is None or info.size != recording.size:
+            raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
         record = build_record(
             api_base=self.api_base,
             package_id=self.package_id,
             video=video,
             copy=VerifiedCopy(
                 uri=uri,
-                size=fetched.size,
-                sha256=fetched.sha256,
-                content_type=fetched.content_type,
+                size=recording.size,
+                sha256=recording.sha256,
+                content_type=recording.content_type,
                 validator=info.validator,
                 modified=None if info.validator else info.modified,
             ),
             time=pendulum.now("UTC").isoformat(),
-            stamp=self.stamp,
+            stamp=self.task,
             provider_version=__version__,
             package_fields=self.package_fields,
-            media=fetched.media,
+            media=recording.media,
+            copies=copies,
         )
         if not self.store.create_json(custody_uri, record):
-            first = self._check_first(video, custody_uri)
-            if first.uri != uri:
-                # The first run's copy has another suffix: ours would lie there without a record.
-                self.store.remove(uri)
-            return first
-        return StoredVideo(self.package_id, video.meeting_video_id, uri, fetched.size, fetched.sha256, custody_uri)
+            winner = self._verify_winner(video, custody_uri)
+            if winner.uri != uri:
+                # The other run's copy has another suffix: ours would be there without a record.
+                self._remove(uri)
+            return winner
+        return StoredVideo(self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri)
 
-    def _take_name(self, video: Video, fetched: Fetched, custody_uri: str) -> StoredVideo | None:
-        """Give the copy its final name; return the copy of another run where that came first."""
-        uri = fetched.upload.url
-        for _ in range(_ROUNDS):
+    def _claim_name(
+        self, video: Video, recording: DownloadedRecording, upload: Upload, custody_uri: str
+    ) -> ObjectInfo | StoredVideo | None:
+        """Give the copy its final name; return what the store shows there, or the copy of a run that came first."""
+        uri = upload.url
+        for _ in range(_MAX_ATTEMPTS):
             try:
-                fetched.upload.publish()
-                return None
+                return upload.publish()
             except FileExistsError:
                 seen = self.store.identity(uri)
                 if self.store.read_json(custody_uri)[0]:
-                    return self._check_first(video, custody_uri)
-                if self.store.sha256(uri) == (fetched.sha256, fetched.size):
+                    return self._verify_winner(video, custody_uri)
+                if self.store.sha256(uri) == (recording.sha256, recording.size):
                     # A run that was killed before it wrote the record left the very same bytes.
-                    return None
+                    return self.store.info(uri)
                 quarantine(self.store, uri, "it has no custody record and is not the recording", seen=seen)
             except IinkedSignError:
                 raise
@@ -114,23 +120,30 @@ class Publisher:
                     f"{uri} could not be published ({reason_of(error)}). Check the storage and its connection; "
                     "clearing the task is safe."
                 ) from None
-        raise StorageError(f"{uri} could not be published: its name is taken again and again by others.")
+        raise StorageError(f"{uri} could not be published: others take its name again and again.")
 
-    def _check_first(self, video: Video, custody_uri: str) -> StoredVideo:
+    def _verify_winner(self, video: Video, custody_uri: str) -> StoredVideo:
+        """Verify the copy of the run that published first."""
         _, record = self.store.read_json(custody_uri)
-        claim = read_stored_video(record, custody_uri)
+        stored = stored_beside(record, custody_uri)
         problems = ["the custody record cannot be read"]
-        if claim is not None:
+        if stored is not None:
             problems = origin_mismatches(
                 record,
                 api_base=self.api_base,
                 package_id=self.package_id,
                 meeting_video_id=video.meeting_video_id,
-            ) or read_through(self.store, claim, record)
-        if claim is None or problems:
+            ) or read_through(self.store, stored, record)
+        if stored is None or problems:
             raise VerificationError(
-                f"Another run published video {video.meeting_video_id}, but its copy is not proved: "
-                f"{'; '.join(problems)}. Look at {custody_uri}; move it and its copy away, then clear the task."
+                f"Another run published video {video.meeting_video_id}, but its copy does not agree with its record: "
+                f"{'; '.join(problems)}. Check {custody_uri}; move it and its copy away, then clear the task."
             )
-        log.info("Video %s was published by another run meanwhile; its copy is proved.", video.meeting_video_id)
-        return claim
+        log.info("Video %s was published by another run meanwhile; its copy is verified.", video.meeting_video_id)
+        return stored
+
+    def _remove(self, uri: str) -> None:
+        try:
+            self.store.remove(uri)
+        except StorageError as error:
+            log.warning("A copy without a record could not be removed: %s", error)

@@ -1,4 +1,4 @@
-"""What the answer of a recording's host means for a transfer. Pure."""
+"""What the response of a recording's host means for a download. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from airflow_provider_iinked.api.protocol import retry_after
 
 _URL_ENDED: Final = frozenset({401, 403, 404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
+_COMPRESSIONS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 
 
 class ResponseAction(Enum):
-    """What to do with an answer."""
+    """What to do with a response."""
 
     WHOLE = auto()
     """The recording from its first byte."""
     REST = auto()
-    """The recording from where the last answer broke off."""
+    """The recording from where the last response broke off."""
     START_OVER = auto()
     """What was fetched so far cannot be continued."""
     NEW_URL = auto()
@@ -33,9 +34,9 @@ class ResponseAction(Enum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class DownloadResponse:
     """
-    What matters of an answer's head.
+    What matters of a response's head.
 
     :param status: HTTP status.
     :param headers: headers, names in lower case.
@@ -51,15 +52,27 @@ class Answer:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body, where the answer tells."""
-        value = self.headers.get("content-length", "")
+        """Bytes of the body, where the response gives them."""
+        values = {value.strip() for value in self.headers.get("content-length", "").split(",")}
+        value = values.pop() if len(values) == 1 else ""
         chunked = "transfer-encoding" in self.headers
         return int(value) if re.fullmatch(r"[0-9]{1,18}", value) and not chunked else None
 
     @property
-    def is_encoded(self) -> bool:
-        """True when the bytes on the wire are not those of the recording."""
-        return self.headers.get("content-encoding", "identity").strip().lower() not in ("identity", "")
+    def lengths_contradict(self) -> bool:
+        """True when Content-Length is given twice, differently: something between here and the host is broken."""
+        return len({value.strip() for value in self.headers.get("content-length", "").split(",")}) > 1
+
+    @property
+    def compressions(self) -> tuple[str, ...]:
+        """
+        The real compressions that Content-Encoding names.
+
+        Stores keep whatever an uploader wrote there (``aws-chunked``, ``utf-8``, ``binary``, ``none``): those say
+        nothing about the bytes, which speak for themselves.
+        """
+        names = (name.strip().lower() for name in self.headers.get("content-encoding", "").split(","))
+        return tuple(name for name in names if name in _COMPRESSIONS)
 
     @property
     def content_range(self) -> tuple[int, int | None] | None:
@@ -71,7 +84,7 @@ class Answer:
 
     @property
     def validator(self) -> str | None:
-        """What If-Range can rest on: a strong ETag, or a Last-Modified that is a minute older than the answer."""
+        """What If-Range can rest on: a strong ETag, or a Last-Modified that is a minute older than the response."""
         etag = self.headers.get("etag", "")
         if etag.startswith('"') and etag.endswith('"') and len(etag) > 2:
             return etag
@@ -88,45 +101,47 @@ class Answer:
         return retry_after(self.headers)
 
 
-def classify_response(answer: Answer, *, offset: int, validator: str | None, total: int | None) -> ResponseAction:
+def classify_response(
+    response: DownloadResponse, *, offset: int, validator: str | None, total: int | None
+) -> ResponseAction:
     """
-    Decide what an answer means.
+    Decide what a response means.
 
-    :param answer: its head.
+    :param response: its head.
     :param offset: how many bytes are fetched so far; above 0, a range from there was asked for.
     :param validator: what the range was made conditional on.
-    :param total: the whole length, where an earlier answer told it.
+    :param total: the whole length, where an earlier response gave it.
     :return: what to do.
     """
-    if answer.status == 200:
+    if response.status == 200:
         return ResponseAction.WHOLE
-    if answer.status in (206, 416):
-        return _read_part(answer, offset=offset, validator=validator, total=total)
-    if answer.status in _URL_ENDED:
+    if response.status in (206, 416):
+        return _read_part(response, offset=offset, validator=validator, total=total)
+    if response.status in _URL_ENDED:
         return ResponseAction.NEW_URL
-    return ResponseAction.TRY_AGAIN if answer.status >= 500 or answer.status in _PASSING else ResponseAction.GIVE_UP
+    return ResponseAction.TRY_AGAIN if response.status >= 500 or response.status in _PASSING else ResponseAction.GIVE_UP
 
 
-def _read_part(answer: Answer, *, offset: int, validator: str | None, total: int | None) -> ResponseAction:
-    part = answer.content_range
+def _read_part(response: DownloadResponse, *, offset: int, validator: str | None, total: int | None) -> ResponseAction:
+    part = response.content_range
     if offset:
-        same = answer.validator == validator
+        same = response.validator == validator
         fits = part is not None and part[0] == offset and part[1] in (None, total)
         return ResponseAction.REST if same and fits else ResponseAction.START_OVER
     # A host may answer in parts although it was asked for all; the rest is then fetched as after a break.
     return ResponseAction.WHOLE if part is not None and part[0] == 0 and part[1] is not None else ResponseAction.GIVE_UP
 
 
-def known_total(answer: Answer, expected: int | None) -> tuple[int | None, str | None]:
+def known_total(response: DownloadResponse, expected: int | None) -> tuple[int | None, str | None]:
     """
     Agree on the whole length of a recording.
 
-    :param answer: the head of an answer that holds all of it.
+    :param response: the head of a response that holds all of it.
     :param expected: the API's ``size``, where it is to be trusted.
     :return: the length, and what is wrong (None when nothing is).
     """
-    told = answer.content_range[1] if answer.content_range else answer.length
-    if told is not None and expected is not None and told != expected:
-        return None, f"the API says {expected} bytes, the recording's host {told}"
-    total = told if told is not None else expected
-    return total, None if total is not None else "neither the API nor the recording's host tells its length"
+    given = response.content_range[1] if response.content_range else response.length
+    if given is not None and expected is not None and given != expected:
+        return None, f"the API says {expected} bytes, the recording's host {given}"
+    total = given if given is not None else expected
+    return total, None if total is not None else "neither the API nor the recording's host gives its length"

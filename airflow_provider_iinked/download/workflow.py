@@ -1,304 +1,305 @@
-"""Carrying out an order: threads move bytes; looking, masking, publishing and talking to the API stay in the task's."""
+"""
+The download of one package or many: workers check, download, publish and record; what must be in the task's own thread
+(the API, fresh URLs, masking, opening stores) stays there.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import pendulum
 
-from airflow_provider_iinked import metrics
+from airflow_provider_iinked.api.errors import concerns_all
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.record import listing_mismatches
-from airflow_provider_iinked.download.downloader import Fetch, Fetched, UrlEndedError
-from airflow_provider_iinked.download.errors import incomplete
-from airflow_provider_iinked.download.existing_copy import Existing, Verdict, look
+from airflow_provider_iinked.download.api import RecordingApi
+from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
+from airflow_provider_iinked.download.errors import batch_failure_error
 from airflow_provider_iinked.download.log_masking import mask_signed_url
-from airflow_provider_iinked.download.progress import Progress
-from airflow_provider_iinked.download.publication import Publisher
-from airflow_provider_iinked.download.request import DownloadRequest, Selection, keep_package_fields, select
+from airflow_provider_iinked.download.package import PackageDownload
+from airflow_provider_iinked.download.progress import BatchState, Progress
+from airflow_provider_iinked.download.recording import MissingRecording, PackageContext, Place, RecordingCopy
+from airflow_provider_iinked.download.request import DownloadRequest
+from airflow_provider_iinked.download.stopping import StopSignal
+from airflow_provider_iinked.download.workers import WorkerPool
 from airflow_provider_iinked.exceptions import (
     IinkedSignError,
+    InvalidArgumentError,
     NotArchivedError,
-    RecordingDeletedError,
     StorageError,
     TransferError,
     VerificationError,
 )
-from airflow_provider_iinked.media.check import MediaCheck, require_parser
+from airflow_provider_iinked.media.check import require_parser
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
-from airflow_provider_iinked.storage import open_store
-from airflow_provider_iinked.storage.layout import Kind, Layout, ids_of
-from airflow_provider_iinked.storage.quarantine import quarantine
-from airflow_provider_iinked.storage.url import check_destination, join
-
-if TYPE_CHECKING:
-    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.url import join
 
 log = logging.getLogger(__name__)
 
-_TICK: Final = 1.0
+T = TypeVar("T")
+
+_TICK: Final = 0.25
+_STOP_GRACE: Final = 3.0
 _URL_MARGIN: Final = 30
+_OF_ONE_RECORDING: Final = (TransferError, StorageError, NotArchivedError, VerificationError, InvalidArgumentError)
 
 
-def download_videos(hook: IinkedSignHook, order: DownloadRequest) -> list[StoredVideo]:
+def download_videos(
+    api: RecordingApi, request: DownloadRequest, *, stop: StopSignal | None = None
+) -> list[StoredVideo]:
     """
-    Copy recordings, prove the copies, write their custody records. Running it again keeps what is whole.
+    Copy recordings, verify the copies, write their custody records. Running it again keeps what is whole.
 
-    :param hook: the API.
-    :param order: what to copy, and where to.
-    :return: the copies that are proved, in the order they were asked for or listed.
-    :raises InvalidArgumentError: when the destination cannot be used; before any request.
+    :param api: the API's calls.
+    :param request: what to copy, and where to.
+    :param stop: ends the download when it is requested: nothing more is published, nothing unpublished is left.
+    :return: the verified copies, in the order of packages, recordings and destinations.
+    :raises InvalidArgumentError: when a destination cannot be used; before any API call.
     :raises IinkedSignError: after everything else is copied, when something could not be; what is copied stays.
     """
-    return _Archive(hook, order).run()
+    return _Download(api, request, stop or StopSignal()).run()
 
 
-class _Archive:
-    """The state of one order."""
+class _Download:
+    """The state of one request."""
 
-    def __init__(self, hook: IinkedSignHook, order: DownloadRequest) -> None:
-        self._hook = hook
-        self._order = order
-        destination = check_destination(order.destination)
-        if order.check_media:
+    def __init__(self, api: RecordingApi, request: DownloadRequest, stop: StopSignal) -> None:
+        self._api = api
+        self._request = request
+        self._stop = stop
+        if request.check_media:
             require_parser()
-        self._folder = join(destination, order.package_id)
-        self._store = open_store(destination, temp_file_token(order.stamp))
-        self._stored: dict[str, StoredVideo] = {}
-        self._failures: dict[str, IinkedSignError] = {}
-        self._erased: set[str] = set()
+        self._stores = _open_stores(request.destinations, temp_file_token(request.task))
+        self._unlisted = deque(request.packages.ids)
+        self._ready: deque[tuple[PackageDownload, RecordingCopy | MissingRecording]] = deque()
+        self._running: dict[Future[Any], Callable[[], None]] = {}
+        self._copying: dict[int, RecordingCopy] = {}
+        self._results: dict[str, list[StoredVideo]] = {}
+        self._errors: dict[str, IinkedSignError] = {}
+        self._not_begun: list[str] = []
+        self._recordings_done = self._bytes_done = 0
+        self._pool = WorkerPool(request.max_parallel)
+        self._progress = Progress()
 
     def run(self) -> list[StoredVideo]:
-        order = self._order
-        if order.meeting_video_ids == ():
-            log.info("Package %s: an empty list of recordings, nothing to copy.", order.package_id)
+        request = self._request
+        if request.meeting_video_ids == () or not request.packages.ids:
+            log.info("%s: an empty list, nothing to copy.", request.packages.label)
             return []
-        log.info("iinked Sign API: %s", self._hook.api_base)
-        if self._store.on_worker_disk:
-            log.warning("%s is a disk of this worker; see to it that it outlives the worker.", self._folder)
-        listing = VideoList(self._hook.list_videos(order.package_id))
-        selection = select(listing, order.meeting_video_ids)
-        self._store.remove_stale(self._folder)
-        recorded = self._recorded()
-        to_fetch = [video for video in selection.archived if not self._is_there(video, recorded)]
-        self._fetch_all(to_fetch)
-        self._look_for_gone(selection, listing, recorded)
-        self._note_later(selection)
-        return self._result(listing)
+        log.info("iinked Sign API: %s", self._api.api_base)
+        for destination, store in self._stores.items():
+            if store.on_worker_disk:
+                log.warning("%s is on this worker's local disk. Use shared or persistent storage.", destination)
+        cleaner = threading.Thread(target=self._clean_up_when_stopped, name="iinked-cleaner", daemon=True)
+        cleaner.start()
+        try:
+            self._work()
+        finally:
+            self._stop.request()
+            self._pool.close()
+            cleaner.join(2 * _STOP_GRACE)
+        return self._result()
 
-    def _recorded(self) -> dict[str, str]:
-        """Ids with a custody record at the destination, by their case-folded spelling."""
-        names = self._store.list_names(self._folder)
-        self._erased = {video_id.casefold() for video_id in ids_of(names, Kind.TOMBSTONE)}
-        return {video_id.casefold(): video_id for video_id in ids_of(names, Kind.RECORD)}
+    def _work(self) -> None:
+        while self._unlisted or self._ready or self._running:
+            if self._stop.requested:
+                raise TransferError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
+            self._list_packages()
+            while self._ready and len(self._running) < self._request.max_parallel:
+                self._submit(*self._ready.popleft())
+            done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._running.pop(future)()
+            if self._progress.is_due:
+                transfers = [(copy.meeting_video_id, copy) for copy in self._copying.values()]
+                self._progress.log(transfers, self._state())
 
-    def _look(self, meeting_video_id: str, video: Video | None) -> Existing:
-        return look(
-            self._store,
-            self._folder,
-            api_base=self._hook.api_base,
-            package_id=self._order.package_id,
-            meeting_video_id=meeting_video_id,
-            video=video,
-        )
-
-    def _is_there(self, video: Video, recorded: dict[str, str]) -> bool:
-        """Keep a copy that is whole; set aside one that is not; True when nothing is to be fetched."""
-        if self._was_erased(video.meeting_video_id):
-            return True
-        if video.meeting_video_id.casefold() not in recorded:
-            return False
-        with self._noting(video.meeting_video_id):
-            existing = self._look(video.meeting_video_id, video)
-            if existing.verdict is Verdict.WHOLE and existing.stored:
-                log.info("Video %s: its copy is there and agrees with its record; kept.", video.meeting_video_id)
-                self._stored[video.meeting_video_id] = existing.stored
-            elif existing.verdict is Verdict.FOREIGN:
-                raise VerificationError(f"what lies at the destination is not this recording's: {existing.reason}")
-            else:
-                self._set_aside(existing)
-                return False
-        return True
-
-    def _set_aside(self, existing: Existing) -> None:
-        """The record goes first: of two runs that found it wanting, one alone may go on to the copy."""
-        for url, judged in zip(existing.set_aside, existing.judged, strict=True):
-            if not quarantine(self._store, url, existing.reason, seen=judged):
-                raise StorageError(
-                    f"{url} changed while it was looked at: another run is at work there, and nothing was moved. "
-                    "Clearing the task is safe"
+    def _clean_up_when_stopped(self) -> None:
+        """Runs beside the task's own thread, which may be held by the API, or inside a signal handler."""
+        self._stop.wait()
+        copies = tuple(self._copying.values())
+        for copy in copies:
+            copy.close_socket()
+        wait(tuple(self._running), timeout=_STOP_GRACE if copies else 0)
+        for copy in copies:
+            if not copy.interrupt(timeout=0.1):
+                log.warning(
+                    "Video %s: the storage does not answer; a later run removes its unfinished upload.",
+                    copy.meeting_video_id,
                 )
 
-    def _look_for_gone(self, selection: Selection, listing: VideoList, recorded: dict[str, str]) -> None:
-        """Recordings that are gone from the platform are done when their copies are whole."""
-        gone = dict.fromkeys(selection.deleted, "deleted on the platform")
-        unlisted = list(selection.unlisted)
-        if self._order.meeting_video_ids is None:
-            unlisted = [video_id for video_id in recorded.values() if listing.find(video_id) is None]
-        gone.update(dict.fromkeys(unlisted, "not listed by the platform"))
-        for video_id, how in gone.items():
-            if self._was_erased(video_id):
-                continue
-            with self._noting(video_id, selected_only=True):
-                self._take_gone(recorded.get(video_id.casefold(), video_id), how)
-
-    def _was_erased(self, video_id: str) -> bool:
-        """A copy that was erased on purpose is not made anew; for a selected recording that is a failure."""
-        if video_id.casefold() not in self._erased:
-            return False
-        told = "its copy was erased on purpose, as its tombstone says, and is not made anew"
-        if self._order.meeting_video_ids is None or self._order.allow_partial:
-            log.info("Video %s: %s.", video_id, told)
-        else:
-            self._failures[video_id] = VerificationError(f"{told}; move the tombstone away to copy it again")
-        return True
-
-    def _take_gone(self, video_id: str, how: str) -> None:
-        existing = self._look(video_id, None)
-        if existing.verdict is Verdict.WHOLE and existing.stored:
-            log.info("Video %s is %s; its copy is there and agrees with its record.", video_id, how)
-            self._stored[video_id] = existing.stored
-            return
-        if existing.verdict is Verdict.ABSENT:
-            kind: type[IinkedSignError] = NotArchivedError if how.startswith("not listed") else RecordingDeletedError
-            raise kind(f"{how}, and there is no copy at {self._folder}")
-        raise VerificationError(f"{how}, and what lies at {self._folder} is not its proved copy: {existing.reason}")
-
-    def _note_later(self, selection: Selection) -> None:
-        for video in selection.later:
-            if self._order.meeting_video_ids is None or self._order.allow_partial:
-                log.info("Video %s is %r, not archived; left for another day.", video.meeting_video_id, video.state)
-            else:
-                self._failures[video.meeting_video_id] = NotArchivedError(f"it is {video.state!r}, not archived yet")
-
-    @contextmanager
-    def _noting(self, video_id: str, *, selected_only: bool = False) -> Iterator[None]:
-        """Keep one recording's error for the end, so that the others are copied."""
-        try:
-            yield
-        except IinkedSignError as error:
-            log.error("Video %s: %s", video_id, error)
-            left_out = self._order.meeting_video_ids is None or self._order.allow_partial
-            if not (selected_only and left_out):
-                self._failures[video_id] = error
-
-    def _result(self, listing: VideoList) -> list[StoredVideo]:
-        positions = {video.meeting_video_id.casefold(): n for n, video in enumerate(listing.videos)}
-        if self._order.meeting_video_ids is not None:
-            positions = {video_id.casefold(): n for n, video_id in enumerate(self._order.meeting_video_ids)}
-        order = sorted(self._stored, key=lambda video_id: positions.get(video_id.casefold(), len(positions)))
-        stored = [self._stored[video_id] for video_id in order]
-        if self._failures:
-            raise incomplete(self._order.package_id, self._folder, stored, self._failures)
-        log.info(
-            "Package %s: %d recordings are copied and proved at %s.", self._order.package_id, len(stored), self._folder
+    def _state(self) -> BatchState:
+        return BatchState(
+            packages=len(self._request.packages.ids),
+            packages_done=len(self._results) + len(self._errors),
+            recordings_done=self._recordings_done,
+            at_work=len(self._copying),
+            bytes_done=self._bytes_done + sum(copy.done for copy in self._copying.values()),
         )
-        return stored
 
-    # --- fetching -----------------------------------------------------------------------------------------------
+    def _start(self, call: Callable[[], T], collect: Callable[[Future[T]], None]) -> None:
+        future = self._pool.submit(call)
+        self._running[future] = partial(collect, future)
 
-    def _fetch_all(self, videos: list[Video]) -> None:
-        if not videos:
-            return
-        names = self._order.package_fields
-        fields = keep_package_fields(self._hook.get_package(self._order.package_id), names) if names else {}
-        publisher = Publisher(self._store, self._hook.api_base, self._order.package_id, self._order.stamp, fields)
-        stop = threading.Event()
-        waiting = deque(videos)
-        running: dict[Future[Fetched], tuple[Video, Fetch]] = {}
-        progress = Progress()
-        pool = ThreadPoolExecutor(self._order.max_parallel, thread_name_prefix="iinked-download")
-        try:
-            while waiting or running:
-                while waiting and len(running) < self._order.max_parallel:
-                    video = waiting.popleft()
-                    self._send_on(pool, running, video, self._new_fetch(video, stop), fresh=False)
-                done, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._take(pool, running, publisher, future)
-                progress.log((video.meeting_video_id, fetch) for video, fetch in running.values())
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            for _, fetch in running.values():
-                fetch.abandon()
+    # --- packages -----------------------------------------------------------------------------------------------
 
-    def _new_fetch(self, video: Video, stop: threading.Event) -> Fetch:
-        settings = self._hook.settings
-        layout = Layout(self._folder)
-        return Fetch(
-            lambda suffix, size: self._store.upload(layout.copy(video.meeting_video_id, suffix), size),
-            expected_size=video.size if self._order.check_size else None,
+    def _list_packages(self) -> None:
+        """List the next packages, as far ahead as keeps the workers busy: URLs end while they wait."""
+        while self._unlisted and len(self._ready) + len(self._running) < 2 * self._request.max_parallel:
+            package_id = self._unlisted.popleft()
+            try:
+                package = PackageDownload(self._context(package_id), VideoList(self._api.list_videos(package_id)))
+            except IinkedSignError as error:
+                self._fail_package(package_id, error)
+            else:
+                self._start(package.scan, partial(self._collect_scan, package))
+
+    def _context(self, package_id: str) -> PackageContext:
+        settings = self._api.settings
+        return PackageContext(
+            request=self._request,
+            package_id=package_id,
+            api_base=self._api.api_base,
             timeout=settings.timeout,
             max_retries=settings.max_retries,
-            stop=stop,
-            start_check=self._start_check(video) if self._order.check_media else None,
+            places={url: Place(store, join(url, package_id)) for url, store in self._stores.items()},
+            stop=self._stop,
         )
 
-    def _start_check(self, video: Video) -> Callable[[str, int], MediaCheck]:
-        return lambda suffix, size: MediaCheck(suffix, size, video.duration)
+    def _collect_scan(self, package: PackageDownload, future: Future[Any]) -> None:
+        try:
+            planned = package.plan(future.result())
+        except IinkedSignError as error:
+            self._fail_package(package.package_id, error)
+            return
+        self._ready.extend((package, recording) for recording in planned)
+        self._finish_if_done(package)
 
-    def _send_on(
-        self,
-        pool: ThreadPoolExecutor,
-        running: dict[Future[Fetched], tuple[Video, Fetch]],
-        video: Video,
-        fetch: Fetch,
-        *,
-        fresh: bool,
-    ) -> None:
-        """Give a transfer a URL that is good, and a thread."""
-        with self._noting(video.meeting_video_id):
-            if fresh or _url_has_ended(video):
-                video = self._list_again(video)
+    def _fail_package(self, package_id: str, error: IinkedSignError) -> None:
+        if len(self._request.packages.ids) == 1:
+            raise error
+        log.error("Package %s failed: %s", package_id, error)
+        self._errors[package_id] = error
+        self._end_all_if_service(error)
+
+    def _end_all_if_service(self, error: IinkedSignError) -> None:
+        """Begin nothing more when an error concerns the service as a whole; what is at work is finished."""
+        if isinstance(error, _OF_ONE_RECORDING) or not concerns_all(error):
+            return
+        self._not_begun.extend(self._unlisted)
+        self._unlisted.clear()
+        waiting, self._ready = self._ready, deque()
+        for package, recording in waiting:
+            package.add_failure(
+                recording.meeting_video_id, type(error)("not begun, since the task ended for all recordings")
+            )
+            self._finish_one(package)
+
+    def _finish_one(self, package: PackageDownload) -> None:
+        package.pending -= 1
+        self._finish_if_done(package)
+
+    def _finish_if_done(self, package: PackageDownload) -> None:
+        if package.pending:
+            return
+        try:
+            self._results[package.package_id] = package.result()
+        except IinkedSignError as error:
+            if len(self._request.packages.ids) > 1:
+                log.error("%s", error)
+            self._errors[package.package_id] = error
+
+    def _result(self) -> list[StoredVideo]:
+        packages = self._request.packages.ids
+        if self._errors and len(packages) == 1:
+            raise self._errors[packages[0]]
+        if self._errors:
+            ordered = {package_id: self._errors[package_id] for package_id in packages if package_id in self._errors}
+            raise batch_failure_error(ordered, packages=len(packages), not_begun=self._not_begun)
+        return [stored for package_id in packages for stored in self._results[package_id]]
+
+    # --- recordings ---------------------------------------------------------------------------------------------
+
+    def _submit(self, package: PackageDownload, recording: RecordingCopy | MissingRecording) -> None:
+        if isinstance(recording, MissingRecording):
+            self._start(recording.accept, partial(self._collect_missing, package, recording))
+        elif recording.needs_inspection:
+            self._start(recording.inspect, partial(self._collect_inspection, package, recording))
+        else:
+            self._submit_download(package, recording, fresh=False)
+
+    def _submit_download(self, package: PackageDownload, recording: RecordingCopy, *, fresh: bool) -> None:
+        """Give a download a URL that is good, and a worker."""
+        try:
+            video = recording.video
+            if fresh or _url_has_expired(video):
+                video = self._list_again(package, video)
             url = video.url
             if url is None:
                 raise TransferError("the API gives no URL for it although it is archived")
-            mask_signed_url(url, public=(self._order.package_id, video.meeting_video_id))
-            running[pool.submit(fetch.run, url)] = (video, fetch)
+            mask_signed_url(url, public=(package.package_id, video.meeting_video_id))
+            recording.prepare(video, package.read_fields(self._api))
+        except IinkedSignError as error:
+            recording.abandon()
+            self._fail(package, recording, error)
             return
-        fetch.abandon()
+        self._copying[id(recording)] = recording
+        self._start(partial(recording.download, url), partial(self._collect, package, recording))
 
-    def _take(
-        self,
-        pool: ThreadPoolExecutor,
-        running: dict[Future[Fetched], tuple[Video, Fetch]],
-        publisher: Publisher,
-        future: Future[Fetched],
-    ) -> None:
-        """Take what a thread has fetched: publish it, send it on with a fresh URL, or note what is wrong."""
-        video, fetch = running.pop(future)
-        started = time.monotonic()
+    def _collect(self, package: PackageDownload, recording: RecordingCopy, future: Future[None]) -> None:
+        """Note what a worker has done, or let it go on with a fresh URL."""
         try:
-            with self._noting(video.meeting_video_id):
-                fetched = future.result()
-                stored = publisher.publish(video, fetched)
-                self._stored[video.meeting_video_id] = stored
-                metrics.count(metrics.VIDEOS_COPIED)
-                metrics.count(metrics.BYTES_COPIED, stored.size)
-                log.info(
-                    "Video %s: copied to %s, %d bytes, sha256 %s (published in %.1f s).",
-                    video.meeting_video_id,
-                    stored.uri,
-                    stored.size,
-                    stored.sha256,
-                    time.monotonic() - started,
-                )
-        except UrlEndedError as ended:
-            log.info("Video %s: %s; asking the API for a fresh URL.", video.meeting_video_id, ended)
-            self._send_on(pool, running, video, fetch, fresh=True)
+            future.result()
+        except UrlExpiredError as expired:
+            log.info("Video %s: %s; requesting a fresh URL.", recording.meeting_video_id, expired)
+            self._submit_download(package, recording, fresh=True)
+        except IinkedSignError as error:
+            self._fail(package, recording, error)
         else:
-            fetch.abandon()
+            self._copied(package, recording)
 
-    def _list_again(self, video: Video) -> Video:
-        now = VideoList(self._hook.list_videos(self._order.package_id)).find(video.meeting_video_id)
+    def _collect_inspection(self, package: PackageDownload, recording: RecordingCopy, future: Future[bool]) -> None:
+        try:
+            complete = future.result()
+        except IinkedSignError as error:
+            self._fail(package, recording, error)
+            return
+        if complete:
+            self._copied(package, recording)
+        else:
+            self._submit_download(package, recording, fresh=False)
+
+    def _collect_missing(
+        self, package: PackageDownload, recording: MissingRecording, future: Future[tuple[StoredVideo, ...]]
+    ) -> None:
+        try:
+            package.add_copies(recording.meeting_video_id, future.result())
+        except IinkedSignError as error:
+            package.add_failure(recording.meeting_video_id, error, missing=True)
+        self._finish_one(package)
+
+    def _copied(self, package: PackageDownload, recording: RecordingCopy) -> None:
+        self._copying.pop(id(recording), None)
+        self._recordings_done += 1
+        self._bytes_done += recording.done
+        package.add_copies(recording.meeting_video_id, recording.stored(), copied_bytes=recording.bytes_copied)
+        self._finish_one(package)
+
+    def _fail(self, package: PackageDownload, recording: RecordingCopy, error: IinkedSignError) -> None:
+        self._copying.pop(id(recording), None)
+        package.add_failure(recording.meeting_video_id, error)
+        self._finish_one(package)
+        self._end_all_if_service(error)
+
+    def _list_again(self, package: PackageDownload, video: Video) -> Video:
+        now = VideoList(self._api.list_videos(package.package_id)).find(video.meeting_video_id)
         if now is None or not now.is_archived:
             state = "no longer listed" if now is None else f"{now.state!r} now"
             raise NotArchivedError(f"it is {state}; it disappeared while it was being copied")
@@ -307,6 +308,23 @@ class _Archive:
         return now
 
 
-def _url_has_ended(video: Video) -> bool:
-    ends = video.time_url_expires
-    return video.url is None or (ends is not None and ends <= pendulum.now("UTC").add(seconds=_URL_MARGIN))
+def _open_stores(destinations: Sequence[str], token: str | None) -> dict[str, Store]:
+    """Open each destination; two that are lost together are refused."""
+    stores: dict[str, Store] = {}
+    domains: dict[str, str] = {}
+    for url in destinations:
+        store = open_store(url, token)
+        domain = store.failure_domain(url) if len(destinations) > 1 else ""
+        if domain in domains:
+            raise InvalidArgumentError(
+                f"The destinations {domains[domain]} and {url} are in one failure domain ({domain}): what takes one "
+                "copy away takes the other one too. Nothing was sent. Use another bucket, container, host or disk."
+            )
+        domains[domain] = url
+        stores[url] = store
+    return stores
+
+
+def _url_has_expired(video: Video) -> bool:
+    expires = video.time_url_expires
+    return video.url is None or (expires is not None and expires <= pendulum.now("UTC").add(seconds=_URL_MARGIN))

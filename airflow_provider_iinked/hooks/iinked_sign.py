@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_iinked.api import protocol
+from airflow_provider_iinked.api.package_list import PackageFilterArguments, PackageFilters, PackagePages
 from airflow_provider_iinked.api.settings import ApiSettings, read_settings, unknown_extras
 from airflow_provider_iinked.api.sync_client import SyncClient
-from airflow_provider_iinked.arguments import check_id, require_int
+from airflow_provider_iinked.arguments import DEFAULT_CONN_ID, check_id, require_int
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
+    CertificateError,
     ConnectionSettingsError,
     IinkedSignError,
     RateLimitError,
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_iinked.api.async_client import AsyncClient, SharedClient
+    from airflow_provider_iinked.api.async_client import AsyncClient
+    from airflow_provider_iinked.api.shared_client import SharedClient
 
 
 class IinkedSignHook(BaseHook):
@@ -44,7 +48,7 @@ class IinkedSignHook(BaseHook):
     Talk to iinked Sign with the credentials of an Airflow connection.
 
     The connection is read when it is first needed, never in the constructor. One pooled session serves all calls; use
-    a hook in one thread.
+    a hook in one thread. Once ``stopping`` is set, nothing more is sent.
 
     .. seealso:: https://docs.iinkedsign.com/v4/authentication
 
@@ -52,15 +56,16 @@ class IinkedSignHook(BaseHook):
     """
 
     conn_name_attr = "iinked_sign_conn_id"
-    default_conn_name = "iinked_sign_default"
+    default_conn_name = DEFAULT_CONN_ID
     conn_type = "iinked_sign"
     hook_name = "iinked Sign"
 
     def __init__(self, iinked_sign_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.iinked_sign_conn_id = iinked_sign_conn_id
+        self.stopping = threading.Event()
         self._delete_by_short_path = False
-        self._lease: SharedClient | None = None
+        self._shared: SharedClient | None = None
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -122,7 +127,20 @@ class IinkedSignHook(BaseHook):
     @cached_property
     def client(self) -> SyncClient:
         """The transport over :attr:`settings`."""
-        return SyncClient(self.settings)
+        return SyncClient(self.settings, stopping=self.stopping)
+
+    @property
+    def max_retries(self) -> int:
+        """How often a request may be sent again."""
+        return self.settings.max_retries
+
+    def wait_for_slot(self) -> None:
+        """Wait until the next request would go out at once, under the ceiling of requests a second."""
+        self.client.wait_for_slot()
+
+    def stop(self) -> None:
+        """Send nothing more, from any thread: for ``on_kill``. The request on its way is completed."""
+        self.stopping.set()
 
     def get_conn(self) -> requests.Session:
         """
@@ -135,7 +153,7 @@ class IinkedSignHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Prove host and key with one cheap read, and say in words what is wrong.
+        Check host and key with one cheap read, and say what is wrong.
 
         :return: whether all is well, and a sentence for the form.
         """
@@ -147,53 +165,19 @@ class IinkedSignHook(BaseHook):
             return False, f"{self.api_base} answered, but not as iinked Sign does. Check host and path."
         return True, f"Connected to {self.api_base}; the key is accepted."
 
-    def list_packages(
-        self,
-        *,
-        member_id: str | None = None,
-        team_id: str | None = None,
-        folder_id: str | None = None,
-        all_members: bool | None = None,
-        search: str | None = None,
-        types: Sequence[str] | None = None,
-        states: Sequence[str] | None = None,
-        is_executed: bool | None = None,
-        days: int | None = None,
-        sort_by: str | None = None,
-        page_size: int = 50,
-    ) -> Iterator[Package]:
+    def list_packages(self, *, page_size: int = 50, **filters: Unpack[PackageFilterArguments]) -> Iterator[Package]:
         """
         Go through the packages that match, page by page: ``POST /packages/list``.
 
         .. seealso:: https://docs.iinkedsign.com/v4/api/packages/list
 
-        :param member_id: packages of this member.
-        :param team_id: packages of this team.
-        :param folder_id: packages in this folder.
-        :param all_members: True for the whole organization.
-        :param search: full text; ``*`` at the end of a word matches beginnings.
-        :param types: package types.
-        :param states: package states.
-        :param is_executed: only packages that all have signed, or only others.
-        :param days: only packages whose sign-by date is within so many days.
-        :param sort_by: the API's sort key.
         :param page_size: packages a request.
+        :param filters: the filters of :class:`airflow_provider_iinked.api.package_list.PackageFilterArguments`.
         :return: the packages, each once, although paging may shift meanwhile.
+        :raises InvalidArgumentError: for a filter that is empty, before anything is sent.
         :raises IinkedSignError: as the API's answer says.
         """
-        filters = {
-            "memberId": member_id,
-            "teamId": team_id,
-            "folderId": folder_id,
-            "allMembers": all_members,
-            "search": search,
-            "types": list(types) if types is not None else None,
-            "states": list(states) if states is not None else None,
-            "isExecuted": is_executed,
-            "days": days,
-            "sortBy": sort_by,
-        }
-        body = {name: value for name, value in filters.items() if value is not None}
+        body = PackageFilters.from_arguments(filters).to_body()
         return self._pages(body, require_int(page_size, "page_size", minimum=1))
 
     def _pages(self, filters: dict[str, Any], take: int) -> Iterator[Package]:
@@ -201,20 +185,23 @@ class IinkedSignHook(BaseHook):
         while not pages.ended:
             yield from pages.take(self.client.send(protocol.list_packages(filters, take=take, skip=pages.skip)))
 
-    async def alist_packages(self, filters: Mapping[str, Any], *, page_size: int = 50) -> AsyncIterator[Package]:
+    async def alist_packages(
+        self, *, page_size: int = 50, **filters: Unpack[PackageFilterArguments]
+    ) -> AsyncIterator[Package]:
         """
         Go through the packages that match, without blocking the event loop; see :meth:`list_packages`.
 
-        :param filters: the body's filter fields in the API's spelling, such as ``{"allMembers": True}``.
         :param page_size: packages a request.
+        :param filters: as for :meth:`list_packages`.
         :return: the packages, each once, although paging may shift meanwhile.
         :raises IinkedSignError: as the API's answer says.
         """
+        body = PackageFilters.from_arguments(filters).to_body()
         take = require_int(page_size, "page_size", minimum=1)
         pages = PackagePages()
         while not pages.ended:
             client = await self._aclient()
-            for package in pages.take(await client.send(protocol.list_packages(filters, take=take, skip=pages.skip))):
+            for package in pages.take(await client.send(protocol.list_packages(body, take=take, skip=pages.skip))):
                 yield package
 
     def get_package(self, package_id: str) -> Package:
@@ -246,6 +233,22 @@ class IinkedSignHook(BaseHook):
         answer = self.client.send(protocol.list_videos(package_id), max_retries=max_retries)
         return parse_videos(answer, package_id)
 
+    def list_videos_of_many(
+        self, package_ids: Iterable[str], *, max_parallel: int = 8
+    ) -> Iterator[tuple[str, list[Video] | IinkedSignError]]:
+        """
+        List the videos of many packages side by side, within ``max_requests_per_second``.
+
+        :param package_ids: the packages.
+        :param max_parallel: requests in flight at a time.
+        :return: for each package, in order, its videos, or the error that is about this package alone.
+        :raises IinkedSignError: for what concerns the service as a whole.
+        """
+        from airflow_provider_iinked.api.parallel import list_videos_of_many
+
+        # The client is made here, in the task's own thread: the others must not touch Airflow.
+        return list_videos_of_many(self.client, package_ids, require_int(max_parallel, "max_parallel", minimum=1))
+
     async def alist_videos(self, package_id: str, *, max_retries: int | None = None) -> list[Video]:
         """
         List the videos of a package without blocking the event loop; see :meth:`list_videos`.
@@ -261,22 +264,22 @@ class IinkedSignHook(BaseHook):
 
     async def _aclient(self) -> AsyncClient:
         """Acquire the client that all hooks and triggers of this event loop share; :meth:`aclose` gives it back."""
-        if self._lease is None:
+        if self._shared is None:
             # Loads aiohttp, which a worker has no use for.
-            from airflow_provider_iinked.api.async_client import lease
+            from airflow_provider_iinked.api.shared_client import acquire
 
-            self._lease = await lease(await self.aget_settings())
-        return self._lease.client
+            self._shared = await acquire(await self.aget_settings())
+        return self._shared.client
 
     async def aclose(self) -> None:
         """Give back what the async methods use."""
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            await lease.release()
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            await shared.release()
 
     def delete_video(self, package_id: str, meeting_video_id: str, *, max_retries: int | None = None) -> dict[str, Any]:
         """
-        Delete one video, for good. Low level: no list, no proof, no receipt; the delete operator has them.
+        Delete one video, for good. Low level: no list, no verification, no receipt; the delete operator has them.
 
         .. seealso:: https://docs.iinkedsign.com/v4/api/videos/delete
 
@@ -301,9 +304,9 @@ class IinkedSignHook(BaseHook):
         """
         return self._delete(protocol.delete_all_videos(package_id), None)
 
-    def _delete(self, ways: tuple[protocol.Request, protocol.Request], max_retries: int | None) -> dict[str, Any]:
+    def _delete(self, paths: tuple[protocol.Request, protocol.Request], max_retries: int | None) -> dict[str, Any]:
         """Send a deletion by the path that the API knows; what is learned holds for this hook."""
-        first, second = reversed(ways) if self._delete_by_short_path else ways
+        first, second = reversed(paths) if self._delete_by_short_path else paths
         try:
             return self.client.send(first, max_retries=max_retries)
         except RouteNotFoundError:
@@ -313,7 +316,7 @@ class IinkedSignHook(BaseHook):
 
     def download_video(self, package_id: str, meeting_video_id: str, destination: str) -> StoredVideo:
         """
-        Copy one archived video into your own storage, prove the copy and write its custody record.
+        Copy one archived video into your own storage, verify the copy and write its custody record.
 
         :param package_id: the package.
         :param meeting_video_id: the video.
@@ -324,58 +327,43 @@ class IinkedSignHook(BaseHook):
         :raises TransferError: when it could not be fetched whole; nothing is published then.
         :raises StorageError: when the storage failed.
         """
-        from airflow_provider_iinked.download.request import DownloadRequest
+        from airflow_provider_iinked.download.request import parse_download_request
         from airflow_provider_iinked.download.workflow import download_videos
 
-        order = DownloadRequest(
+        request = parse_download_request(
             package_id=check_id(package_id, "package_id"),
             destination=destination,
-            meeting_video_ids=(check_id(meeting_video_id, "meeting_video_id"),),
+            meeting_video_ids=check_id(meeting_video_id, "meeting_video_id"),
         )
-        return download_videos(self, order)[0]
+        return download_videos(self, request)[0]
 
     def close(self) -> None:
         """Close the session, if one was opened."""
         if "client" in self.__dict__:
             self.client.close()
 
+    def abort(self) -> None:
+        """Close the session and break off the requests in flight; for ``on_kill`` of a task that only reads."""
+        if "client" in self.__dict__:
+            self.client.abort()
 
-class PackagePages:
+
+async def aread_settings(iinked_sign_conn_id: str) -> ApiSettings:
     """
-    Follow the pages of the package list.
+    Read and check a connection without blocking the event loop, for the triggers.
 
-    ``skip`` is where the next page begins; ``ended`` tells that there is none.
+    :param iinked_sign_conn_id: the connection.
+    :return: its settings.
+    :raises ConnectionSettingsError: when it cannot be used.
     """
-
-    def __init__(self) -> None:
-        self.skip = 0
-        self.ended = False
-        self._seen: set[str] = set()
-
-    def take(self, answer: Mapping[str, Any]) -> list[Package]:
-        """
-        Read a page.
-
-        :param answer: the API's answer.
-        :return: its packages that no earlier page had.
-        :raises UnexpectedAnswerError: when it is no page.
-        """
-        items = answer.get("items")
-        if not isinstance(items, list):
-            raise UnexpectedAnswerError("The API's list of packages has no items; nothing was done with it.")
-        fresh = [package for package in map(parse_package, items) if package.package_id not in self._seen]
-        self._seen.update(package.package_id for package in fresh)
-        self.skip += len(items)
-        total = answer.get("total")
-        # An empty page, or one with nothing new (an offset that is ignored), ends it whatever `total` says.
-        self.ended = not fresh or (isinstance(total, int) and self.skip >= total)
-        return fresh
+    return await IinkedSignHook(iinked_sign_conn_id).aget_settings()
 
 
 def _explain(error: Exception) -> str:
     """Say for the connection form what kind of trouble it is, then the details."""
     kinds: tuple[tuple[type[Exception], str], ...] = (
         (UnknownHostError, "Unknown host"),
+        (CertificateError, "Certificate not accepted"),
         (ConnectionSettingsError, "Connection not usable"),
         (AuthenticationError, "Key refused"),
         (RouteNotFoundError, "Wrong path"),

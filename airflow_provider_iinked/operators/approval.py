@@ -42,7 +42,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
 
     :param plan: the preview's XCom: pass ``preview.output``. (templated)
     :param require_other_person: True to refuse an answer by the user who triggered the run (four eyes).
-    :param subject: headline; by default it counts the recordings.
+    :param subject: headline. (templated)
     :param assigned_users: who may answer, as ``HITLUser(id=..., name=...)``; checked by Airflow and again here.
     :param kwargs: what ``ApprovalOperator`` takes, such as ``response_timeout`` and ``notifiers``; ``defaults`` may
         only be ``Reject``.
@@ -69,6 +69,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         if kwargs.get("defaults") not in (None, self.REJECT, [self.REJECT]):
             raise InvalidArgumentError(f"defaults may only be {self.REJECT!r}: a timeout must not delete anything.")
         super().__init__(subject=subject, **kwargs)
+        self.subject = subject
         self.plan = plan
         self.require_other_person = require_other_person
 

@@ -1,25 +1,41 @@
-"""List packages, so that other tasks can be mapped over them."""
+"""List packages, so that other tasks can be mapped over them, one by one or in batches."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_iinked.arguments import NOTSET, check_conn_id, check_filter, require_bool, require_int
+from airflow_provider_iinked import metrics
+from airflow_provider_iinked.arguments import DEFAULT_CONN_ID, NOTSET, check_conn_id, require_bool, require_int
+from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, RetentionEndsSoonError
 from airflow_provider_iinked.links import IinkedSignLink, push_links
-from airflow_provider_iinked.operators.videos import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+    from airflow_provider_iinked.models import Video
+
+DEFAULT_LIMIT: Final = 1000
+"""Airflow maps over at most ``[core] max_map_length`` = 1024."""
+DEFAULT_LIMIT_IN_BATCHES: Final = 100_000
+_MAX_MAP_LENGTH: Final = 1024
+_RETENTION_DAYS: Final = 7
+_DAY: Final = 86_400.0
+_MAX_NAMED: Final = 50
 
 
 class IinkedListPackagesOperator(BaseOperator):
     """
     List packages by the filters of ``POST /packages/list``; the XCom is made for ``.expand(package_id=...)``.
+
+    With ``with_archived_videos=True`` each package is asked, side by side, and those that have a recording to copy are
+    kept, the one whose ``timeRetention`` ends first in front. How many recordings end within 7 days is logged, and
+    sent as the gauge ``iinked_sign.retention_within_days``.
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/packages/list
 
@@ -34,9 +50,14 @@ class IinkedListPackagesOperator(BaseOperator):
     :param days: only packages whose sign-by date is within so many days.
     :param sort_by: the API's sort key. (templated)
     :param with_archived_videos: True to ask each package and keep those that have a recording to copy.
-    :param limit: how many at the most; Airflow maps over no more than ``[core] max_map_length``.
+    :param max_parallel: how many packages are asked at a time, within the connection's ``max_requests_per_second``.
+    :param batch_size: return lists of at most so many packages, for tasks that take several.
+    :param limit: how many packages at the most; None: 1,000, since Airflow maps over no more than ``[core]
+        max_map_length``, and 100,000 with ``batch_size``.
+    :param fail_if_retention_within: days; the task fails, and names the packages, when a recording that is archived
+        ends within them. Needs ``with_archived_videos=True``.
     :param iinked_sign_conn_id: the Airflow connection. (templated)
-    :return: package ids.
+    :return: package ids; with ``batch_size`` lists of them.
     """
 
     template_fields: Sequence[str] = (
@@ -66,12 +87,14 @@ class IinkedListPackagesOperator(BaseOperator):
         days: int | None = None,
         sort_by: str = NOTSET,
         with_archived_videos: bool = False,
-        limit: int = 1000,
+        max_parallel: int = 8,
+        batch_size: int | None = None,
+        limit: int | None = None,
+        fail_if_retention_within: int | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        require_bool(with_archived_videos, "with_archived_videos")
-        require_int(limit, "limit", minimum=1)
+        _check_numbers(with_archived_videos, max_parallel, batch_size, limit, fail_if_retention_within)
         super().__init__(**kwargs)
         self.member_id = member_id
         self.team_id = team_id
@@ -89,56 +112,124 @@ class IinkedListPackagesOperator(BaseOperator):
         self.is_executed = is_executed
         self.days = days
         self.with_archived_videos = with_archived_videos
+        self.max_parallel = max_parallel
+        self.batch_size = batch_size
         self.limit = limit
+        self.fail_if_retention_within = fail_if_retention_within
         self.iinked_sign_conn_id = iinked_sign_conn_id
+        self._hook: IinkedSignHook | None = None
 
-    def execute(self, context: Context) -> list[str]:
+    def execute(self, context: Context) -> list[str] | list[list[str]]:
         """
         List the packages.
 
         :param context: Airflow's context.
-        :return: package ids, each once.
-        :raises InvalidArgumentError: for a filter that is empty-handed: without it the list would be longer.
-        :raises IinkedSignError: as the API's answer says.
+        :return: package ids, each once; with ``batch_size`` lists of them.
+        :raises InvalidArgumentError: for a filter that is empty: without it the list would be longer.
+        :raises RetentionEndsSoonError: for ``fail_if_retention_within``.
+        :raises IinkedSignError: as the API's answer says; nothing is returned then.
         """
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 
-        require_bool(self.with_archived_videos, "with_archived_videos")
-        limit = require_int(self.limit, "limit", minimum=1)
+        _check_numbers(
+            self.with_archived_videos, self.max_parallel, self.batch_size, self.limit, self.fail_if_retention_within
+        )
         filters = self._filters()
-        hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        self._hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         try:
-            self.log.info("iinked Sign API: %s", hook.api_base)
-            found: list[str] = []
-            for package_id in self._package_ids(hook, filters):
-                if len(found) == limit:
-                    self.log.warning("There are more than %d packages; the rest is left for the next run.", limit)
-                    break
-                found.append(package_id)
+            self.log.info("iinked Sign API: %s", self._hook.api_base)
+            listed = (package.package_id for package in self._hook.list_packages(**filters))
+            found = self._with_archived_videos(self._hook, listed) if self.with_archived_videos else listed
+            kept = self._cut(found)
         finally:
-            push_links(context, self, hook)
-            hook.close()
-        self.log.info("%d packages.", len(found))
-        return found
+            push_links(context, self, self._hook)
+            self._hook.close()
+        return self._in_batches(kept)
 
-    def _filters(self) -> dict[str, Any]:
-        filters: dict[str, Any] = {name: check_filter(getattr(self, name), name) for name in self._given}
-        for name, flag in (("all_members", self.all_members), ("is_executed", self.is_executed)):
-            if flag is not None:
-                filters[name] = require_bool(flag, name)
-        if self.days is not None:
-            filters["days"] = require_int(self.days, "days", minimum=0)
-        return filters
+    def on_kill(self) -> None:
+        """Break off the requests in flight; nothing is sent any more."""
+        if self._hook is not None:
+            self._hook.abort()
 
-    def _package_ids(self, hook: IinkedSignHook, filters: dict[str, Any]) -> Iterator[str]:
-        from airflow_provider_iinked.exceptions import PackageNotFoundError
+    def _filters(self) -> Any:
+        from airflow_provider_iinked.api.package_list import PackageFilters
 
-        for package in hook.list_packages(**filters):
-            if self.with_archived_videos:
-                try:
-                    if not any(video.is_archived for video in hook.list_videos(package.package_id)):
-                        continue
-                except PackageNotFoundError as error:
-                    self.log.warning("Left out: %s", error)
-                    continue
-            yield package.package_id
+        given = {name: getattr(self, name) for name in self._given}
+        # None is the default of these: it is no filter. They are no template fields, so nothing else turns into it.
+        flags = {"all_members": self.all_members, "is_executed": self.is_executed, "days": self.days}
+        return PackageFilters({**given, **{k: v for k, v in flags.items() if v is not None}}).to_dict()
+
+    def _with_archived_videos(self, hook: IinkedSignHook, package_ids: Iterator[str]) -> Iterator[str]:
+        """Keep the packages that have a recording to copy, the one whose retention ends first in front."""
+        ends: dict[str, float] = {}
+        soon = 0
+        now = time.time()
+        for package_id, videos in hook.list_videos_of_many(package_ids, max_parallel=self.max_parallel):
+            if isinstance(videos, IinkedSignError):
+                self.log.warning("Package %s is left out: %s", package_id, videos)
+                continue
+            times = _retention_ends(videos)
+            if times:
+                ends[package_id] = min(times)
+                soon += sum(end < now + _RETENTION_DAYS * _DAY for end in times)
+        metrics.gauge(metrics.RETENTION_WITHIN_DAYS, soon)
+        self.log.log(
+            30 if soon else 20, "%d archived recordings whose retention ends within %d days.", soon, _RETENTION_DAYS
+        )
+        if self.fail_if_retention_within is not None:
+            _refuse_late(ends, self.fail_if_retention_within, now)
+        return iter(sorted(ends, key=ends.__getitem__))
+
+    def _cut(self, found: Iterator[str]) -> list[str]:
+        default = DEFAULT_LIMIT if self.batch_size is None else DEFAULT_LIMIT_IN_BATCHES
+        limit = default if self.limit is None else self.limit
+        kept = list(islice(found, limit))
+        if next(found, None) is not None:
+            self.log.warning("There are more than %d packages; the rest is left for the next run.", limit)
+        return kept
+
+    def _in_batches(self, kept: list[str]) -> list[str] | list[list[str]]:
+        if self.batch_size is None:
+            self.log.info("%d packages.", len(kept))
+            return kept
+        batches = [kept[at : at + self.batch_size] for at in range(0, len(kept), self.batch_size)]
+        self.log.info("%d packages in %d batches.", len(kept), len(batches))
+        if len(batches) > _MAX_MAP_LENGTH:
+            self.log.warning(
+                "Airflow maps over at most [core] max_map_length tasks, %d by default, and these are %d batches: "
+                "raise batch_size.",
+                _MAX_MAP_LENGTH,
+                len(batches),
+            )
+        return batches
+
+
+def _check_numbers(
+    with_archived: object, max_parallel: object, batch_size: object, limit: object, days: object
+) -> None:
+    require_bool(with_archived, "with_archived_videos")
+    require_int(max_parallel, "max_parallel", minimum=1)
+    for name, value in (("batch_size", batch_size), ("limit", limit), ("fail_if_retention_within", days)):
+        if value is not None:
+            require_int(value, name, minimum=1)
+    if days is not None and with_archived is not True:
+        raise InvalidArgumentError(
+            "fail_if_retention_within needs with_archived_videos=True: only the recordings tell when they end."
+        )
+
+
+def _retention_ends(videos: list[Video]) -> list[float]:
+    """Return for each archived recording when its retention ends (epoch seconds); infinite where nothing says."""
+    archived = [video for video in videos if video.is_archived]
+    return [video.time_retention.timestamp() if video.time_retention else float("inf") for video in archived]
+
+
+def _refuse_late(ends: dict[str, float], days: int, now: float) -> None:
+    late = sorted((package_id for package_id, end in ends.items() if end < now + days * _DAY), key=ends.__getitem__)
+    if late:
+        more = f" and {len(late) - _MAX_NAMED} more" if len(late) > _MAX_NAMED else ""
+        raise RetentionEndsSoonError(
+            f"The retention of recordings of {len(late)} packages ends within {days} days: "
+            f"{', '.join(late[:_MAX_NAMED])}{more}. Nothing was returned. "
+            "Copy them now, or have their retention extended."
+        )

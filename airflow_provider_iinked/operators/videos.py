@@ -14,10 +14,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_iinked.arguments import (
     ALL,
+    DEFAULT_CONN_ID,
     NOTSET,
     check_conn_id,
-    check_id,
-    check_video_ids,
+    check_media_depth,
+    refuse_path_object,
     require_bool,
     require_int,
     require_not_none,
@@ -29,7 +30,10 @@ from airflow_provider_iinked.map_index import label_map_index
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-DEFAULT_CONN_ID = "iinked_sign_default"
+    from airflow_provider_iinked.deletion.request import DeletionRequest
+    from airflow_provider_iinked.download.stopping import StopSignal
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+    from airflow_provider_iinked.lineage import DeletedPackage
 
 
 class IinkedDownloadVideosOperator(BaseOperator):
@@ -66,14 +70,14 @@ class IinkedDownloadVideosOperator(BaseOperator):
     def __init__(
         self,
         *,
-        package_id: str,
-        destination: str,
+        package_id: str | Sequence[str],
+        destination: str | Sequence[str],
         meeting_video_ids: str | Sequence[str] = ALL,
         max_parallel: int = 4,
         check_size: bool = True,
         allow_partial: bool = False,
         package_fields: Sequence[str] = (),
-        check_media: bool = False,
+        check_media: bool | str = False,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -83,7 +87,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         require_int(max_parallel, "max_parallel", minimum=1)
         require_bool(check_size, "check_size")
         require_bool(allow_partial, "allow_partial")
-        require_bool(check_media, "check_media")
+        check_media_depth(check_media)
+        refuse_path_object(destination, "destination")
         super().__init__(**kwargs)
         self.package_id = package_id
         self.destination = destination
@@ -95,6 +100,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.check_media = check_media
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
+        self._stop: StopSignal | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """
@@ -102,38 +108,48 @@ class IinkedDownloadVideosOperator(BaseOperator):
 
         :param context: Airflow's context.
         :return: the custody records in short form.
-        :raises InvalidArgumentError: for an argument that is empty-handed or malformed, before any request.
+        :raises InvalidArgumentError: for an argument that is empty or malformed, before any API call.
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
         from airflow_provider_iinked.custody.provenance import task_identity
-        from airflow_provider_iinked.download.request import DownloadRequest, check_package_fields
+        from airflow_provider_iinked.download.request import parse_download_request
+        from airflow_provider_iinked.download.stopping import StopSignal
         from airflow_provider_iinked.download.workflow import download_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
         from airflow_provider_iinked.lineage import report_copies
-        from airflow_provider_iinked.storage.url import check_destination, join
 
-        order = DownloadRequest(
-            package_id=check_id(self.package_id, "package_id"),
-            destination=check_destination(self.destination),
-            meeting_video_ids=check_video_ids(self.meeting_video_ids),
-            max_parallel=require_int(self.max_parallel, "max_parallel", minimum=1),
-            check_size=require_bool(self.check_size, "check_size"),
-            allow_partial=require_bool(self.allow_partial, "allow_partial"),
-            package_fields=check_package_fields(self.package_fields),
-            stamp=task_identity(context),
-            check_media=require_bool(self.check_media, "check_media"),
+        request = parse_download_request(
+            package_id=self.package_id,
+            destination=self.destination,
+            meeting_video_ids=self.meeting_video_ids,
+            max_parallel=self.max_parallel,
+            check_size=self.check_size,
+            allow_partial=self.allow_partial,
+            package_fields=self.package_fields,
+            check_media=self.check_media,
+            task=task_identity(context),
         )
-        label_map_index(context, order.package_id)
+        label_map_index(context, request.packages.label)
         hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        self._stop = StopSignal()
         try:
-            copies = [copy.as_xcom() for copy in download_videos(hook, order)]
+            copies = [copy.as_xcom() for copy in download_videos(hook, request, stop=self._stop)]
         finally:
-            push_links(context, self, hook, join(order.destination, order.package_id))
+            push_links(context, self, hook, request.main_folder)
             hook.close()
         if copies:
             self._copied = (hook.api_base, copies)
-            report_copies(context, self, hook, order.destination, order.package_id, copies)
+            report_copies(context, self, hook, request.destinations[0], copies)
         return copies
+
+    def on_kill(self) -> None:
+        """
+        End the download within a second: sockets are closed, unfinished uploads removed, nothing more is published.
+
+        Airflow calls this from its signal handler, in the middle of :meth:`execute`.
+        """
+        if self._stop is not None:
+            self._stop.request()
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
         """
@@ -151,27 +167,30 @@ class IinkedDeleteVideosOperator(BaseOperator):
     """
     Delete recordings from the platform, for good, and nothing that was not meant.
 
-    Say what in exactly one way: ``verified_copies`` (the guarded path: each copy is proved again a moment before its
-    source is deleted), ``package_id`` with ``meeting_video_ids``, or ``package_id`` with ``delete_all=True`` (one by
+    Say what in exactly one way: ``verified_copies`` (the guarded path: each copy is verified again right before its
+    original is deleted), ``package_id`` with ``meeting_video_ids``, or ``package_id`` with ``delete_all=True`` (one by
     one, what the list shows). Deletion is idempotent; running the task again is safe.
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/videos/delete
 
-    :param package_id: the package; may be left out with ``verified_copies``. (templated)
-    :param meeting_video_ids: one id or several; with ``verified_copies`` they narrow it. An empty list deletes nothing.
-        (templated)
-    :param verified_copies: the download's XCom: pass ``download.output``. (templated)
+    :param package_id: the package, or a list of packages; may be left out with ``verified_copies``. (templated)
+    :param meeting_video_ids: one id or several of one package; with ``verified_copies`` they narrow it. An empty list
+        deletes nothing. (templated)
+    :param verified_copies: the download's XCom, of one package or several: pass ``download.output``. (templated)
     :param delete_all: True to delete all that the list shows. Never a template.
     :param states: states that may be deleted; a recording that is live in another one refuses the whole call. Not with
         ``verified_copies``.
-    :param recheck: how copies are proved again: ``sha256`` reads them, ``metadata`` relies on size and the store's
+    :param recheck: how copies are verified again: ``sha256`` reads them, ``metadata`` relies on size and the store's
         validator.
+    :param min_copies: in how many failure domains (buckets, containers, hosts) verified copies of a recording must lie.
+        Never a template.
+    :param max_parallel: how many recordings are verified at a time; requests go out one by one.
     :param preview: True to read, check, log and return what would be deleted, and send nothing. Never a template.
     :param receipt_destination: URL below which receipts of deletions without copies are written; with copies they lie
         beside them. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: the API's response, ``packageId`` and ``videos``, without URLs; ``notListed`` and ``preview`` where they
-        apply.
+        apply. A list of these, one a package, where ``package_id`` is a list or the copies span several.
     """
 
     template_fields: Sequence[str] = (
@@ -187,7 +206,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
     def __init__(
         self,
         *,
-        package_id: str = NOTSET,
+        package_id: str | Sequence[str] = NOTSET,
         meeting_video_ids: str | Sequence[str] = ALL,
         verified_copies: Sequence[Any] = NOTSET,
         delete_all: bool = False,
@@ -195,6 +214,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
         recheck: str = "sha256",
         preview: bool = False,
         receipt_destination: str | None = None,
+        min_copies: int = 1,
+        max_parallel: int = 8,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -202,6 +223,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
         require_not_none(meeting_video_ids, "meeting_video_ids")
         require_not_none(verified_copies, "verified_copies")
         require_bool(preview, "preview")
+        require_int(min_copies, "min_copies", minimum=1)
+        require_int(max_parallel, "max_parallel", minimum=1)
         check_exactly_one_target(
             package_given=package_id is not NOTSET,
             # Identity, since a template field must not be read here; execute compares the value.
@@ -219,28 +242,29 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.preview = preview
         self.receipt_destination = receipt_destination
         self.receipts_wanted = receipt_destination is not None
+        self.min_copies = min_copies
+        self.max_parallel = max_parallel
         self.iinked_sign_conn_id = iinked_sign_conn_id
-        self._deleted: tuple[str, str, list[str], list[dict[str, Any]]] | None = None
+        self._hook: IinkedSignHook | None = None
+        self._deleted: tuple[str, list[DeletedPackage]] | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """
         Delete what was meant.
 
         :param context: Airflow's context.
-        :return: the API's response, several calls merged, without URLs.
-        :raises InvalidArgumentError: for an argument that is empty-handed, malformed or contradictory, before any
-            request.
+        :return: the API's response, several calls merged, without URLs; a list of these for several packages.
+        :raises InvalidArgumentError: for an argument that is empty, malformed or contradictory, before any request.
         :raises StateNotAllowedError: when a recording is in a state that may not be deleted; nothing is sent.
-        :raises UnrequestedDeletionError: when an answer names a recording that was not asked for; everything stops.
+        :raises UnrequestedDeletionError: when an answer names a recording that was not requested; everything stops.
         :raises IinkedSignError: after all others are deleted, when one could not be.
         """
         from airflow_provider_iinked.custody.provenance import task_identity
         from airflow_provider_iinked.deletion.request import parse_deletion_request
         from airflow_provider_iinked.deletion.workflow import delete_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
-        from airflow_provider_iinked.lineage import announce
 
-        order = parse_deletion_request(
+        request = parse_deletion_request(
             package_id=self.package_id,
             meeting_video_ids=self.meeting_video_ids,
             verified_copies=self.verified_copies,
@@ -250,28 +274,47 @@ class IinkedDeleteVideosOperator(BaseOperator):
             preview=self.preview,
             receipt_destination=self.receipt_destination,
             receipts_wanted=self.receipts_wanted,
+            min_copies=self.min_copies,
+            max_parallel=self.max_parallel,
             conn_id=check_conn_id(self.iinked_sign_conn_id),
-            stamp=task_identity(context),
+            task=task_identity(context),
         )
-        label_map_index(context, order.package_id)
-        hook = IinkedSignHook(self.iinked_sign_conn_id)
+        label_map_index(context, request.ids.label if request.packages else None)
+        self._hook = hook = IinkedSignHook(self.iinked_sign_conn_id)
         try:
-            answer = delete_videos(hook, order)
+            response = delete_videos(hook, request)
         finally:
-            push_links(context, self, hook, order.folder)
+            push_links(context, self, hook, request.folder)
             hook.close()
-        gone = [video["meetingVideoId"] for video in answer["videos"]]
-        if gone and not order.preview:
-            copies = [copy.as_xcom() for copy in (order.copies or {}).values()]
-            self._deleted = (hook.api_base, answer["packageId"], gone, copies)
+        if not request.preview:
+            self._announce(context, hook, request, response if isinstance(response, list) else [response])
+        return response
+
+    def _announce(self, context: Context, hook: IinkedSignHook, request: DeletionRequest, responses: Any) -> None:
+        """Keep what OpenLineage is told, and tell the outlets what is deleted."""
+        from airflow_provider_iinked.lineage import announce
+
+        packages: list[DeletedPackage] = []
+        for target, response in zip(request.packages, responses, strict=False):
+            gone = [video["meetingVideoId"] for video in response["videos"]]
+            copies = [copy.as_xcom() for places in (target.copies or {}).values() for copy in places]
+            if not gone:
+                continue
+            packages.append((target.package_id, gone, copies))
             if copies:
-                facts = {"package_id": answer["packageId"], "event": "deleted", "meeting_video_ids": ",".join(gone)}
-                announce(context, self, str(order.folder).rpartition("/")[0], {**facts, "videos": len(gone)})
-        return answer
+                facts = {"package_id": target.package_id, "event": "deleted", "meeting_video_ids": ",".join(gone)}
+                folder = copies[0]["uri"].rpartition("/")[0]
+                announce(context, self, folder.rpartition("/")[0], {**facts, "videos": len(gone)})
+        self._deleted = (hook.api_base, packages) if packages else None
+
+    def on_kill(self) -> None:
+        """Send nothing more: at most the request on its way is completed, and its receipt written."""
+        if self._hook is not None:
+            self._hook.stop()
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
         """
-        Describe the deletion to OpenLineage: each recording dropped, resting on the copies that were proved.
+        Describe the deletion to OpenLineage: each recording dropped, and the copies that were verified before.
 
         :param ti: the task instance; not needed.
         :return: the lineage; None when nothing was deleted, as in a preview.

@@ -16,13 +16,20 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.arguments import ALL, check_conn_id, require_int, require_not_none
+from airflow_provider_iinked.arguments import (
+    ALL,
+    DEFAULT_CONN_ID,
+    check_conn_id,
+    require_int,
+    require_not_none,
+)
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
     IinkedSignError,
     IinkedSignPermanentError,
+    InvalidArgumentError,
     RateLimitError,
-    UnexpectedAnswerError,
+    ServiceUnavailableError,
 )
 from airflow_provider_iinked.links import IinkedSignLink, push_links
 from airflow_provider_iinked.map_index import label_map_index
@@ -32,39 +39,43 @@ if TYPE_CHECKING:
 
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
     from airflow_provider_iinked.models import Video
-    from airflow_provider_iinked.waiting.wait_condition import WaitCondition, WaitStatus
+    from airflow_provider_iinked.waiting.wait_condition import WaitCondition
+    from airflow_provider_iinked.waiting.wait_progress import WaitProgress
 
 IDS_KEY = "meeting_video_ids"
-_ERRORS_KEY = "iinked_sign_consecutive_errors"
+_STATE_KEY = "iinked_sign_wait"
 _SAFETY_NET = 300.0
 
 
 class IinkedVideosArchivedSensor(BaseSensorOperator):
     """
-    Wait until the recordings of a package are archived.
+    Wait until the recordings of a package, or of several packages, are archived.
 
-    It is over when every selected recording that is not deleted is ``archived`` and, without a selection, at least
-    ``min_videos`` are archived or already deleted. A selected recording that is not listed yet is waited for. What
-    cannot get better fails at once; what may get better is tolerated up to ``max_consecutive_errors`` times in a row.
-    ``soft_fail`` turns a timeout, a permanent error and a spent error budget into a skip, in every mode.
+    It is over when, in each package, every selected recording that is not deleted is ``archived`` and, without a
+    selection, at least ``min_videos`` are archived or already deleted. A selected recording that is not listed yet is
+    waited for. What is permanent fails at once; other errors are tolerated up to ``max_consecutive_errors`` times in a
+    row. ``soft_fail`` turns a timeout, a permanent error and a spent error budget into a skip, in every mode.
 
-    With ``deferrable=True`` it checks once and then waits in the triggerer; ``mode``, ``exponential_backoff``,
-    ``max_wait``, ``silent_fail`` and ``never_fail`` mean nothing then.
+    With several packages, one that fails for good holds up no other one: the task fails at the end and names each. A
+    package that is ready is not asked for any more.
+
+    With ``deferrable=True`` it checks once and then waits in the triggerer; ``mode``, ``exponential_backoff`` and
+    ``max_wait`` mean nothing then, ``silent_fail`` and ``never_fail`` are refused.
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/videos/list
 
-    :param package_id: the package. (templated)
-    :param meeting_video_ids: one id or several; ``"*"`` for all that are listed. An empty list waits for nothing.
-        (templated)
-    :param min_videos: without a selection: how many recordings must be archived or already deleted.
+    :param package_id: one package id, or a list of them; an empty list waits for nothing. (templated)
+    :param meeting_video_ids: one id or several; ``"*"`` for all that are listed. An empty list waits for nothing. With
+        several packages ``"*"`` or an empty list. (templated)
+    :param min_videos: without a selection: how many recordings must be archived or already deleted, in each package.
     :param on_failed: what a ``failed`` recording means: ``fail``, ``wait``, or ``ignore`` (it does not count).
     :param on_deleted: what a selected recording that is deleted means: ``fail`` or ``ignore``.
-    :param max_consecutive_errors: how many errors in a row are tolerated. In reschedule mode below Airflow 3.3, where
-        nothing survives between pokes, a poke spends them in place.
+    :param max_consecutive_errors: how many errors in a row are tolerated, for each package. In reschedule mode below
+        Airflow 3.3, where nothing survives between pokes, a poke spends them in place.
     :param deferrable: whether to wait in the triggerer.
     :param iinked_sign_conn_id: the Airflow connection. (templated)
-    :return: the API's list response, the selected archived recordings only, without URLs; under the XCom key
-        ``meeting_video_ids`` their ids.
+    :return: the API's list response, the selected archived recordings only, without URLs, or a list of these where
+        ``package_id`` is a list; under the XCom key ``meeting_video_ids`` their ids.
     """
 
     template_fields: Sequence[str] = ("package_id", "meeting_video_ids", "iinked_sign_conn_id")
@@ -74,20 +85,25 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        package_id: str,
+        package_id: str | Sequence[str],
         meeting_video_ids: str | Sequence[str] = ALL,
         min_videos: int = 1,
         on_failed: str = "fail",
         on_deleted: str = "fail",
         max_consecutive_errors: int = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        iinked_sign_conn_id: str = "iinked_sign_default",
+        iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         require_not_none(package_id, "package_id")
         require_not_none(meeting_video_ids, "meeting_video_ids")
         require_int(min_videos, "min_videos", minimum=0)
         require_int(max_consecutive_errors, "max_consecutive_errors", minimum=0)
+        for name in ("never_fail", "silent_fail"):
+            if deferrable and kwargs.get(name):
+                raise InvalidArgumentError(
+                    f"{name} has no meaning in the triggerer. Set deferrable=False, or soft_fail=True in its place."
+                )
         super().__init__(**kwargs)
         self.package_id = package_id
         self.meeting_video_ids = meeting_video_ids
@@ -98,8 +114,10 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._hook: IinkedSignHook | None = None
-        self._errors = 0
+        self._progress: WaitProgress | None = None
         self._hold_until = 0.0
+        self._saved: dict[str, Any] = {}
+        self._stopped = False
 
     def execute(self, context: Context) -> Any:
         """
@@ -109,7 +127,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         :return: the API's list response without URLs.
         :raises AirflowSensorTimeout: when ``timeout`` has passed; not retried by Airflow.
         :raises AirflowSkipException: in place of an error, with ``soft_fail``.
-        :raises IinkedSignPermanentError: when it cannot get better.
+        :raises IinkedSignPermanentError: for what is permanent.
         :raises IinkedSignError: when the error budget is spent; a retry may help.
         """
         if self.deferrable:
@@ -118,33 +136,31 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
-        Look once.
+        Look once at each package that is still waited for.
 
         :param context: Airflow's context.
         :return: False, or the XCom when the wait is over.
-        :raises IinkedSignPermanentError: when it cannot get better.
+        :raises IinkedSignPermanentError: for what is permanent.
         :raises IinkedSignError: when the error budget is spent.
         """
-        from airflow_provider_iinked.waiting.wait_condition import ready_answer
-
-        criteria = self._criteria()
-        label_map_index(context, criteria.package_id)
-        if criteria.meeting_video_ids == ():
-            self.log.info("Package %s: an empty list of recordings, nothing to wait for.", criteria.package_id)
-            return self._over(context, ready_answer(criteria.package_id, ()))
+        progress = self._resume(context)
+        packages = progress.condition.packages
+        label_map_index(context, packages.label)
+        if progress.condition.is_empty:
+            self.log.info("%s: an empty list, nothing to wait for.", "Recordings" if packages.ids else "Packages")
+            return self._over(context, progress.result())
         if time.monotonic() < self._hold_until:
             self.log.info("The service asked to wait another %.0f s.", self._hold_until - time.monotonic())
             return False
         if self._hook is None:
             push_links(context, self, self._open_hook())
-        readiness = self._look(context, criteria)
-        if readiness is None:
+        for package_id in progress.pending:
+            if not self._look(context, package_id, progress):
+                break
+        self._save(context, progress)
+        if progress.pending:
             return False
-        if not readiness.ready:
-            self.log.info("Package %s: still waiting for %s.", criteria.package_id, ", ".join(readiness.waiting_for))
-            return False
-        self.log.info("Package %s: %d recordings are archived.", criteria.package_id, len(readiness.archived))
-        return self._over(context, ready_answer(criteria.package_id, readiness.archived))
+        return self._over(context, progress.result())
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """
@@ -152,69 +168,71 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
 
         :param context: Airflow's context.
         :param event: the trigger's event.
-        :return: the API's list response without URLs.
+        :return: the API's list response without URLs, or a list of these.
         :raises AirflowSensorTimeout: when ``timeout`` has passed.
         :raises IinkedSignError: as the trigger found.
         """
         from airflow_provider_iinked.waiting.events import read_event
 
-        criteria = self._criteria()
-        label_map_index(context, criteria.package_id)
-        outcome = read_event(event)
-        if outcome.timed_out:
-            self._fail(AirflowSensorTimeout(outcome.message))
-        if outcome.error is not None:
-            self._fail(outcome.error)
-        if outcome.answer is None or not _answers(outcome.answer, criteria):
-            self._fail(UnexpectedAnswerError("The trigger's event does not say that the wait is over; not taken so."))
-        return self._over(context, outcome.answer).xcom_value
+        condition = self._condition()
+        label_map_index(context, condition.packages.label)
+        result = read_event(event, condition)
+        if result.timed_out:
+            self._fail(AirflowSensorTimeout(result.message))
+        if result.error is not None:
+            self._fail(result.error)
+        return self._over(context, result.response).xcom_value
+
+    def on_kill(self) -> None:
+        """Break off the request in flight; nothing is sent any more."""
+        self._stopped = True
+        if self._hook is not None:
+            self._hook.abort()
 
     # --- one look -----------------------------------------------------------------------------------------------
 
-    def _criteria(self) -> WaitCondition:
-        from airflow_provider_iinked.waiting.wait_condition import parse_wait_condition
+    def _condition(self) -> WaitCondition:
+        from airflow_provider_iinked.waiting.wait_condition import WaitCondition
 
         check_conn_id(self.iinked_sign_conn_id)
-        return parse_wait_condition(
-            package_id=self.package_id,
-            meeting_video_ids=self.meeting_video_ids,
-            min_videos=self.min_videos,
-            on_failed=self.on_failed,
-            on_deleted=self.on_deleted,
-        )
+        return WaitCondition.from_dict(vars(self))
 
-    def _look(self, context: Context, criteria: WaitCondition) -> WaitStatus | None:
-        """List the recordings and judge them; None after an error that is tolerated."""
+    def _look(self, context: Context, package_id: str, progress: WaitProgress) -> bool:
+        """List a package's recordings and note what that means; False where the service asked to wait."""
         from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, backoff
-        from airflow_provider_iinked.waiting.wait_condition import judge
+        from airflow_provider_iinked.waiting.wait_condition import evaluate
 
         spend_in_place = self.reschedule and not self.deferrable and self._state_store(context) is None
         patience = min(MAX_TOTAL_WAIT, self.timeout)
         while True:
             try:
-                videos = self._list(criteria.package_id)
-                self._warn_of_retention(videos)
-                readiness = judge(videos, criteria)
-            except IinkedSignPermanentError:
-                raise
+                videos = self._list(package_id)
+                self._warn(package_id, videos, progress)
+                status = evaluate(videos, progress.condition, package_id)
             except IinkedSignError as error:
-                if isinstance(error, RateLimitError) and error.retry_after is not None:
+                self._note_error(context, package_id, error, progress)
+                if isinstance(error, IinkedSignPermanentError):
+                    return True
+                pause = backoff(progress.consecutive_errors) if error.retry_after is None else error.retry_after
+                rate_limited = isinstance(error, RateLimitError) and error.retry_after is not None
+                if not spend_in_place or rate_limited or (error.retry_after is not None and pause > patience):
                     self._hold(error)
-                    return None
-                self._count_error(context, error)
-                pause = backoff(self._errors) if error.retry_after is None else error.retry_after
-                if not spend_in_place or (error.retry_after is not None and pause > patience):
-                    self._hold(error)
-                    return None
-                self.log.warning("%s Trying again in %.1f s.", error, pause)
+                    return error.retry_after is None
+                self.log.info("Retrying in %.1f s.", pause)
                 patience -= pause
                 time.sleep(pause)
             else:
-                self._remember_errors(context, 0)
-                return readiness
+                progress.note(package_id, status)
+                if status.ready:
+                    self.log.info("Package %s: %d recordings are archived.", package_id, len(status.archived))
+                else:
+                    self.log.info("Package %s: still waiting for %s.", package_id, ", ".join(status.waiting_for))
+                return True
 
     def _list(self, package_id: str) -> list[Video]:
         """Ask once; a refused key is read from the connection once more, since it may have been rotated."""
+        if self._stopped:
+            raise ServiceUnavailableError("The task was stopped while it waited. Nothing was done.", sent=False)
         metrics.count(metrics.POLLS)
         try:
             return self._open_hook().list_videos(package_id, max_retries=0)
@@ -241,49 +259,69 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     def _hold(self, error: IinkedSignError) -> None:
         if error.retry_after is not None:
             self._hold_until = time.monotonic() + error.retry_after
-        self.log.warning("%s Waiting on.", error)
 
-    def _count_error(self, context: Context, error: IinkedSignError) -> None:
-        """Count an error that may get better; raise it when the budget is spent."""
-        store = self._state_store(context)
-        before = int(store.get(_ERRORS_KEY) or 0) if store is not None else self._errors
-        self._remember_errors(context, before + 1)
-        if before + 1 <= self.max_consecutive_errors:
-            self.log.warning("Error %d of %d in a row that are tolerated.", before + 1, self.max_consecutive_errors)
-            return
-        self._remember_errors(context, 0)
-        self.log.error("%d errors in a row; no more are tolerated.", before + 1)
-        self._skip_if_soft(error)
-        raise error
+    def _note_error(self, context: Context, package_id: str, error: IinkedSignError, progress: WaitProgress) -> None:
+        """Log an error after which the wait goes on; raise one that ends it."""
+        try:
+            self.log.warning("%s", progress.note_error(package_id, error))
+        except IinkedSignPermanentError:
+            raise
+        except IinkedSignError:
+            self._save(context, progress)
+            self.log.error("Giving up after %d consecutive errors.", self.max_consecutive_errors + 1)
+            self._skip_if_soft(error)
+            raise
+        if self._stopped:
+            raise error
+
+    def _warn(self, package_id: str, videos: list[Video], progress: WaitProgress) -> None:
+        from airflow_provider_iinked.waiting.wait_warnings import due_warnings
+
+        warnings = due_warnings(package_id, videos, time.time(), progress.warned)
+        progress.warned = warnings.given
+        for line in warnings.lines:
+            self.log.warning("%s", line)
+
+    # --- what survives between the pokes of reschedule mode -----------------------------------------------------
 
     def _state_store(self, context: Context) -> Any:
-        """Return what survives between the pokes of reschedule mode, from Airflow 3.3 on."""
+        """Return Airflow's store for it, from 3.3 on."""
         return context.get("task_state_store") if context and self.reschedule and not self.deferrable else None
 
-    def _remember_errors(self, context: Context, count: int) -> None:
+    def _resume(self, context: Context) -> WaitProgress:
+        """Go on with the wait of this process, or with the one that an earlier poke of the same try saved."""
+        from airflow_provider_iinked.waiting.wait_progress import WaitProgress
+
+        condition = self._condition()
+        if self._progress is None:
+            self._progress = WaitProgress(condition, self.max_consecutive_errors)
+            store = self._state_store(context)
+            kept = store.get(_STATE_KEY) if store is not None else None
+            if isinstance(kept, Mapping) and kept.get("try") == _try_number(context):
+                self._progress.restore(kept)
+            self._saved = self._snapshot(context)
+        return self._progress
+
+    def _snapshot(self, context: Context) -> dict[str, Any]:
+        # A store outlives a clear, so what it holds counts for the try that wrote it.
+        return {"try": _try_number(context), **(self._progress.to_dict() if self._progress is not None else {})}
+
+    def _save(self, context: Context, progress: WaitProgress) -> None:
         store = self._state_store(context)
-        if store is not None and count != self._errors:
-            store.set(_ERRORS_KEY, count)
-        elif store is not None and count == 0 and store.get(_ERRORS_KEY):
-            store.set(_ERRORS_KEY, 0)
-        self._errors = count
-
-    def _warn_of_retention(self, videos: list[Video]) -> None:
-        import pendulum
-
-        from airflow_provider_iinked.waiting.wait_condition import retention_warnings
-
-        for line in retention_warnings(videos, pendulum.now("UTC")):
-            self.log.warning("%s", line)
+        if store is not None and (snapshot := self._snapshot(context)) != self._saved:
+            store.set(_STATE_KEY, snapshot)
+            self._saved = snapshot
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def _over(self, context: Context, answer: dict[str, Any]) -> PokeReturnValue:
+    def _over(self, context: Context, response: Any) -> PokeReturnValue:
         self._close_hook()
         ti = context.get("ti") if context else None
         if ti is not None and self.do_xcom_push:
-            ti.xcom_push(key=IDS_KEY, value=[video["meetingVideoId"] for video in answer["videos"]])
-        return PokeReturnValue(is_done=True, xcom_value=answer)
+            listed = response if isinstance(response, list) else [response]
+            ids = [video["meetingVideoId"] for one in listed for video in one["videos"]]
+            ti.xcom_push(key=IDS_KEY, value=ids)
+        return PokeReturnValue(is_done=True, xcom_value=response)
 
     def _skip_if_soft(self, error: Exception) -> None:
         if self.soft_fail:
@@ -302,23 +340,20 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
             self._fail(error)
         if isinstance(result, PokeReturnValue):
             return result.xcom_value
-        criteria = self._criteria()
+        progress = self._resume(context)
         from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedTrigger
 
         self._close_hook()
         self.defer(
             trigger=IinkedVideosArchivedTrigger(
                 iinked_sign_conn_id=self.iinked_sign_conn_id,
-                package_id=criteria.package_id,
-                meeting_video_ids=ALL if criteria.meeting_video_ids is None else list(criteria.meeting_video_ids),
-                min_videos=criteria.min_videos,
-                on_failed=criteria.on_failed,
-                on_deleted=criteria.on_deleted,
                 poll_interval=float(self.poke_interval),
                 end_time=end_time,
                 max_consecutive_errors=self.max_consecutive_errors,
-                consecutive_errors=self._errors,
+                consecutive_errors=progress.consecutive_errors,
                 not_before=time.time() + hold if (hold := self._hold_until - time.monotonic()) > 0 else 0.0,
+                warned=progress.warned,
+                **progress.condition.to_dict(),
             ),
             method_name="execute_complete",
             # The trigger's own deadline decides; this one is for a trigger that is lost.
@@ -333,8 +368,6 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         return float(interval if hold <= interval else max(interval, min(hold, self.timeout - run_duration())))
 
 
-def _answers(answer: Mapping[str, Any], criteria: WaitCondition) -> bool:
-    """Tell whether an answer is about this package and no other recordings than the selected ones."""
-    ids = {video["meetingVideoId"].casefold() for video in answer["videos"]}
-    selected = None if criteria.meeting_video_ids is None else {one.casefold() for one in criteria.meeting_video_ids}
-    return answer["packageId"] == criteria.package_id and (selected is None or ids <= selected)
+def _try_number(context: Context) -> int:
+    ti = context.get("ti") if context else None
+    return int(getattr(ti, "try_number", 0) or 0)

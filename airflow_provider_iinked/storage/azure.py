@@ -6,16 +6,22 @@ adlfs is used for its connection only: its file object publishes whatever it hol
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
+import threading
 import time
 import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any, ClassVar, Final
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload
+from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
+from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
+from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT, PartBuffer, PartsInFlight, part_size
 
-_BLOCK: Final = 8 << 20
 _MAX_BLOCKS: Final = 45_000
 _COPY_POLL: Final = 0.5
 
@@ -25,23 +31,63 @@ class AzureStore(FsspecStore):
 
     extra: ClassVar[str | None] = "azure"
 
-    def call(self, url: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    def __init__(self, url: str, token: str = NO_RUN) -> None:
+        super().__init__(url, token)
+        self.slots = threading.BoundedSemaphore(MAX_IN_FLIGHT)
+
+    def start(self, url: str, method: str, *args: Any, **kwargs: Any) -> Future[Any]:
         """
-        Call a method of the SDK's blob client, on the file system's own event loop.
+        Start a call of the SDK's blob client, on the file system's own event loop; many can be under way.
 
         :param url: the blob.
         :param method: the method's name.
-        :return: what it returns.
+        :return: the answer to come.
         """
-        from fsspec.asyn import sync
-
         container, blob, _ = self.fs.split_path(self.path(url))
 
         async def call() -> Any:
             async with self.fs.service_client.get_blob_client(container, blob) as client:
                 return await getattr(client, method)(*args, **kwargs)
 
-        return sync(self.fs.loop, call)
+        return asyncio.run_coroutine_threadsafe(call(), self.fs.loop)
+
+    def call(self, url: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """
+        Call a method of the SDK's blob client.
+
+        :param url: the blob.
+        :param method: the method's name.
+        :return: what it returns.
+        """
+        return self.start(url, method, *args, **kwargs).result()
+
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+        """Write a small blob if its name is free."""
+        with translate_errors("write", url):
+            try:
+                self.put_new(url, data)
+            except FileExistsError:
+                return False
+            return True
+
+    def put_new(self, url: str, data: bytes) -> ObjectInfo:
+        """
+        Write a blob in one request, only if its name is free.
+
+        :param url: the blob.
+        :param data: its bytes.
+        :return: what the store says about it.
+        :raises FileExistsError: when the name is taken, be it by ourselves, if only the answer was lost.
+        """
+        from azure.core.exceptions import ResourceExistsError
+
+        try:
+            answer = self.call(
+                url, "upload_blob", data, overwrite=False, validate_content=True, content_settings=_settings(url)
+            )
+        except ResourceExistsError:
+            raise FileExistsError(url) from None
+        return _info_of(answer, len(data))
 
     def _copy(self, source: str, target: str) -> None:
         """Azure answers before a copy is done, and drops it when its source is removed: wait for it."""
@@ -68,7 +114,9 @@ class AzureStore(FsspecStore):
 
 class BlockUpload(Upload):
     """
-    Blocks of 8 MiB or more. Azure drops blocks that are never committed: at the next commit, or after a week.
+    Blocks of 8 MiB or more, several in flight; what fits into one is sent whole when it is published.
+
+    Azure drops blocks that are never committed: at the next commit, or after a week.
 
     :param store: where to.
     :param url: the final name.
@@ -78,56 +126,76 @@ class BlockUpload(Upload):
     def __init__(self, store: AzureStore, url: str, size: int) -> None:
         super().__init__(url, size)
         self.store = store
-        self._block_size = max(_BLOCK, -(-size // _MAX_BLOCKS))
-        self._buffer = bytearray()
+        self._block_size = part_size(size, _MAX_BLOCKS)
+        self._buffer = PartBuffer()
+        self._in_flight = PartsInFlight(store.slots)
         self._blocks: list[str] = []
+        self._written = 0
 
     def write(self, data: bytes) -> None:
-        """Append bytes; a block is staged when it is full."""
-        self._buffer += data
-        while len(self._buffer) >= self._block_size:
+        """Append bytes; a block is staged when it is full, while the next one is filled."""
+        self._buffer.add(data)
+        self._written += len(data)
+        while self._buffer.size > self._block_size:
             self._stage(self._block_size)
 
     def publish(self) -> ObjectInfo | None:
         """Commit the blocks, if the name is free."""
-        if self.store.info(self.url) is not None:
-            raise FileExistsError(self.url)
-        if self._buffer:
-            self._stage(len(self._buffer))
+        if not self._blocks:
+            # The bytes are kept until they are discarded: the caller may free the name and publish again.
+            return self.store.put_new(self.url, self._buffer.peek())
+        if self._buffer.size:
+            self._stage(self._buffer.size)
+        self._in_flight.results()
+        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
+
         try:
-            self._commit()
+            info = self._commit()
+        except (ResourceExistsError, ResourceModifiedError):
+            raise FileExistsError(self.url) from None
         except Exception:
             if self.store.info(self.url) is not None:
-                # Taken a moment ago by someone else (which drops our blocks), or by ourselves, if only the answer was
-                # lost: the caller looks.
+                # Taken by someone else (which drops our blocks), or by ourselves, if only the answer was lost.
                 raise FileExistsError(self.url) from None
             raise
         self.discard()
-        return self.store.info(self.url)
+        return info
 
     def discard(self) -> None:
         """Forget the blocks; nothing of them was ever visible."""
         self._buffer.clear()
+        self._in_flight.cancel()
         self._blocks.clear()
 
     def _stage(self, size: int) -> None:
         # All ids of one blob must be of one length, those of other writers included; adlfs uses this form too.
         block_id = uuid.uuid4().hex
-        with memoryview(self._buffer) as view:
-            data = bytes(view[:size])
-        self.store.call(self.url, "stage_block", block_id, data, length=size, validate_content=True)
+        data = self._buffer.take(size)
+        self._in_flight.send(
+            lambda: self.store.start(self.url, "stage_block", block_id, data, length=size, validate_content=True)
+        )
         self._blocks.append(block_id)
-        del self._buffer[:size]
 
-    def _commit(self) -> None:
+    def _commit(self) -> ObjectInfo:
         from azure.core import MatchConditions
-        from azure.storage.blob import BlobBlock, ContentSettings
+        from azure.storage.blob import BlobBlock
 
-        kind = mimetypes.guess_type(self.url)[0] or "application/octet-stream"
-        self.store.call(
+        answer = self.store.call(
             self.url,
             "commit_block_list",
             [BlobBlock(block_id=block_id) for block_id in self._blocks],
-            content_settings=ContentSettings(content_type=kind),
+            content_settings=_settings(self.url),
             match_condition=MatchConditions.IfMissing,
         )
+        return _info_of(answer, self._written)
+
+
+def _settings(url: str) -> Any:
+    from azure.storage.blob import ContentSettings
+
+    return ContentSettings(content_type=mimetypes.guess_type(url)[0] or "application/octet-stream")
+
+
+def _info_of(answer: Mapping[str, Any], size: int) -> ObjectInfo:
+    """Read what Azure answers to a write; a version is left out, since its listing names none."""
+    return read_info({"etag": answer.get("etag"), "last_modified": answer.get("last_modified"), "size": size})

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 
 _BLOCK: Final = 16 << 20
 _MAX_BLOCKS: Final = 9_000
-
-# Names under which fsspec's file systems report the store's own validators, by what they mean.
-_VALIDATORS: Mapping[str, tuple[str, ...]] = {
-    "etag": ("ETag", "etag"),
-    "version_id": ("VersionId", "version_id", "generation"),
-}
-# What tells one object under a name from the next one under the same name; each store gives some of them.
-_IDENTITY: Final = (
-    *(name for names in _VALIDATORS.values() for name in names),
-    *("LastModified", "last_modified", "ino", "mtime", "size"),
-)
-_TIMES: Final = ("mtime", "LastModified", "last_modified", "updated")
 
 
 class FsspecStore(Store):
@@ -44,7 +31,8 @@ class FsspecStore(Store):
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         super().__init__(url, token)
         try:
-            self.fs = _without_caches(ObjectStoragePath(url).fs)
+            fs = ObjectStoragePath(url).fs
+            self.fs = type(fs)(*fs.storage_args, **self._options(fs.storage_options))
         except (ValueError, ImportError) as error:
             install = f"pip install 'airflow-provider-iinked[{self.extra}]'" if self.extra else "its fsspec package"
             raise InvalidArgumentError(
@@ -56,6 +44,13 @@ class FsspecStore(Store):
                 f"The storage behind {self.scheme}:// could not be opened ({reason_of(error)}). Nothing was sent. "
                 "Check the connection in the URL."
             ) from None
+
+        if hasattr(self.fs, "dircache") and hasattr(self.fs.dircache, "use_listings_cache"):
+            self.fs.dircache.use_listings_cache = False
+
+    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of a second instance of the file system, which remembers nothing."""
+        return {**options, "skip_instance_cache": True, "use_listings_cache": False}
 
     def path(self, url: str) -> str:
         """
@@ -205,42 +200,3 @@ class TempThenRenameUpload(StreamUpload):
         with contextlib.suppress(Exception):
             self._stream.close()
         self.store.remove(self._temporary)
-
-
-def read_info(found: Mapping[str, Any]) -> ObjectInfo:
-    """
-    Read what a file system of fsspec says about an object.
-
-    :param found: its answer.
-    :return: what we make of it.
-    """
-    validator = {
-        meaning: str(found[name]).strip('"')
-        for meaning, names in _VALIDATORS.items()
-        for name in names
-        if found.get(name) not in (None, "", "null")
-    }
-    return ObjectInfo(
-        size=found.get("size"),
-        validator=validator or None,
-        modified=next((seconds for name in _TIMES if (seconds := _seconds(found.get(name))) is not None), None),
-        identity=tuple((name, str(found[name])) for name in _IDENTITY if name in found),
-    )
-
-
-def _seconds(time: object) -> float | None:
-    if isinstance(time, datetime):
-        return time.timestamp()
-    return time if isinstance(time, (int, float)) and not isinstance(time, bool) else None
-
-
-def _without_caches(fs: Any) -> Any:
-    """Build a second instance of a file system that remembers nothing."""
-    options = {**fs.storage_options, "skip_instance_cache": True}
-    try:
-        fresh = type(fs)(*fs.storage_args, **options, use_listings_cache=False)
-    except TypeError:
-        fresh = type(fs)(*fs.storage_args, **options)
-    if hasattr(fresh, "dircache") and hasattr(fresh.dircache, "use_listings_cache"):
-        fresh.dircache.use_listings_cache = False
-    return fresh

@@ -1,19 +1,128 @@
-"""Google Cloud Storage: a resumable upload; nothing is visible before it is completed."""
+"""
+Google Cloud Storage: every write names the generation that it expects, so nothing is overwritten, copied or removed
+that was not seen; nothing is visible before an upload is completed.
+
+gcsfs is used for its connection: its calls are made one by one, since its ``mv`` and ``rm`` read names as patterns and
+its file object sends no condition.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import mimetypes
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload
-from airflow_provider_iinked.storage.fsspec_store import FsspecStore, StreamUpload
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
+from airflow_provider_iinked.storage.errors import translate_errors
+from airflow_provider_iinked.storage.fsspec_store import FsspecStore
+from airflow_provider_iinked.storage.parts import PART_SIZE, PartBuffer
+
+_OBJECT: Final = "b/{}/o/{}"
+_IF_FREE: Final = {"ifGenerationMatch": "0"}
 
 
 class GcsStore(FsspecStore):
     """Google Cloud Storage, through gcsfs."""
 
     extra: ClassVar[str | None] = "gcs"
+
+    def place(self, url: str) -> tuple[str, str]:
+        """
+        Name an object as Google does.
+
+        :param url: the object.
+        :return: bucket and name.
+        """
+        bucket, _, name = self.path(url).partition("/")
+        return bucket, name
+
+    def call(self, method: str, path: str, *names: str, **arguments: Any) -> Any:
+        """
+        Make one call of the JSON API.
+
+        :param method: HTTP method.
+        :param path: path below the API's base, or a whole URL.
+        :param names: bucket and object, to be put into the path literally.
+        :return: the answer, parsed.
+        """
+        _, contents = self.start(method, path, *names, **arguments).result()
+        return json.loads(contents) if contents else {}
+
+    def start(self, method: str, path: str, *names: str, **arguments: Any) -> Future[Any]:
+        """
+        Start one call of the JSON API.
+
+        :param method: HTTP method.
+        :param path: path below the API's base, or a whole URL.
+        :param names: bucket and object, to be put into the path literally.
+        :return: headers and contents to come.
+        """
+        return asyncio.run_coroutine_threadsafe(self.fs._call(method, path, *names, **arguments), self.fs.loop)
+
+    def info(self, url: str) -> ObjectInfo | None:
+        """Look at an object, with one request."""
+        with translate_errors("look at", url):
+            try:
+                return info_of(self.call("GET", _OBJECT, *self.place(url)))
+            except FileNotFoundError:
+                return None
+
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+        """Write a small object if its name is free."""
+        with translate_errors("write", url):
+            try:
+                self.put_new(url, data)
+            except FileExistsError:
+                return False
+            return True
+
+    def put_new(self, url: str, data: bytes) -> ObjectInfo:
+        """
+        Write an object in one request, only if its name is free.
+
+        :param url: the object.
+        :param data: its bytes.
+        :return: what the store says about it.
+        :raises FileExistsError: when the name is taken, be it by ourselves, if only the answer was lost.
+        """
+        from gcsfs.core import simple_upload
+
+        bucket, name = self.place(url)
+        sent = simple_upload(self.fs, bucket, name, data, content_type=content_type(url), mode="create")
+        return info_of(asyncio.run_coroutine_threadsafe(sent, self.fs.loop).result())
+
+    def rename_no_replace(self, source: str, target: str) -> None:
+        """Copy this generation to a free name, then remove this generation."""
+        with translate_errors("move", source):
+            seen = self.call("GET", _OBJECT, *self.place(source))
+            generation = str(seen["generation"])
+            path = "b/{}/o/{}/rewriteTo/b/{}/o/{}"
+            names = (*self.place(source), *self.place(target))
+            wanted: dict[str, Any] = {**_IF_FREE, "ifSourceGenerationMatch": generation}
+            done = self.call("POST", path, *names, headers={"Content-Type": "application/json"}, **wanted)
+            while not done.get("done", True):
+                wanted["rewriteToken"] = done["rewriteToken"]
+                done = self.call("POST", path, *names, headers={"Content-Type": "application/json"}, **wanted)
+            copied = self.info(target)
+            if copied is None or copied.size != int(seen["size"]):
+                raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
+            if self.identity(source) != info_of(seen).identity:
+                raise StorageError(f"{source} changed while it was moved to {target}. Nothing was removed.")
+            self.call("DELETE", _OBJECT, *self.place(source), ifGenerationMatch=generation)
+
+    def remove(self, url: str) -> None:
+        """Remove one object."""
+        with translate_errors("remove", url):
+            try:
+                self.call("DELETE", _OBJECT, *self.place(url))
+            except FileNotFoundError:
+                return
 
     def _start_upload(self, url: str, size: int) -> Upload:
         return ResumableUpload(self, url, size)
@@ -27,31 +136,111 @@ class GcsStore(FsspecStore):
         return f"https://console.cloud.google.com/storage/browser/{bucket}{f'/{path}' if path else ''}"
 
 
-class ResumableUpload(StreamUpload):
-    """A resumable upload of Google Cloud Storage: nothing is visible before it is completed."""
+class ResumableUpload(Upload):
+    """
+    A resumable upload, begun under the condition that the name is free; what fits into one chunk is sent whole.
 
-    _options: ClassVar[Mapping[str, Any]] = {"autocommit": False}
+    :param store: where to.
+    :param url: the final name.
+    :param size: its bytes, as expected.
+    """
 
     def __init__(self, store: GcsStore, url: str, size: int) -> None:
-        super().__init__(store, url, size)
-        self._stream = self._open(store.path(url))
-        self._open_yet = True
+        super().__init__(url, size)
+        self.store = store
+        self._buffer = PartBuffer()
+        self._sent = 0
+        self._location = ""
+        self._under_way: Future[Any] | None = None
+        self._done: ObjectInfo | None = None
 
     def write(self, data: bytes) -> None:
-        """Append bytes."""
-        self._stream.write(data)
+        """Append bytes; a chunk is sent when it is full, while the next one is filled. Google takes one at a time."""
+        self._buffer.add(data)
+        while self._buffer.size > PART_SIZE:
+            if not self._location:
+                self._location = self._begin()
+            self._send(PART_SIZE, None)
 
     def publish(self) -> ObjectInfo | None:
-        """Complete the upload."""
-        self._stream.close()
-        self._refuse_taken_name()
-        self._stream.commit()
-        self._open_yet = False
-        return self.store.info(self.url)
+        """Send the last chunk, which completes the upload if the name is free."""
+        if self._done is not None:
+            raise FileExistsError(self.url)
+        if not self._location:
+            # The bytes are kept until they are discarded: the caller may free the name and publish again.
+            return self.store.put_new(self.url, self._buffer.peek())
+        # Taken already: the last chunk would end the upload for good.
+        if self.store.info(self.url) is not None:
+            raise FileExistsError(self.url)
+        self._send(self._buffer.size, self._sent + self._buffer.size)
+        try:
+            _, answer = self._wait()
+        except Exception:
+            if self.store.info(self.url) is not None:
+                raise FileExistsError(self.url) from None
+            raise
+        self._location = ""
+        self._done = info_of(json.loads(answer))
+        return self._done
 
     def discard(self) -> None:
         """Abort the upload."""
-        if self._open_yet:
-            self._open_yet = False
-            self._stream.discard()
-            self._stream.closed = True
+        self._buffer.clear()
+        if self._under_way is not None:
+            self._under_way.cancel()
+        location, self._location = self._location, ""
+        if location:
+            with translate_errors("abort the upload of", self.url):
+                self.store.start("DELETE", location).exception()
+
+    def _begin(self) -> str:
+        from gcsfs.core import initiate_upload
+
+        bucket, name = self.store.place(self.url)
+        begun = initiate_upload(self.store.fs, bucket, name, content_type(self.url), mode="create")
+        return str(asyncio.run_coroutine_threadsafe(begun, self.store.fs.loop).result())
+
+    def _send(self, size: int, total: int | None) -> None:
+        self._wait()
+        data = self._buffer.take(size)
+        span = f"bytes {self._sent}-{self._sent + size - 1}/{'*' if total is None else total}"
+        head = {"Content-Range": span, "Content-Length": str(size), "Content-Type": content_type(self.url)}
+        self._under_way = self.store.start("POST", self._location, headers=head, data=data)
+        self._sent += size
+
+    def _wait(self) -> Any:
+        if self._under_way is None:
+            return None
+        headers, answer = self._under_way.result()
+        kept = headers.get("Range")
+        if kept is not None and int(str(kept).rpartition("-")[2]) != self._sent - 1:
+            raise StorageError(f"The store kept less of {self.url} than it was sent. Clearing the task is safe.")
+        return headers, answer
+
+
+def content_type(url: str) -> str:
+    """
+    Guess a content type by the name.
+
+    :param url: the object.
+    :return: the type.
+    """
+    return mimetypes.guess_type(url)[0] or "application/octet-stream"
+
+
+def info_of(found: Mapping[str, Any]) -> ObjectInfo:
+    """
+    Read what Google says about an object.
+
+    :param found: the object's resource in the JSON API.
+    :return: what we make of it.
+    """
+    updated = found.get("updated") or found.get("timeCreated")
+    return read_info(
+        {
+            "etag": found.get("etag"),
+            "generation": found.get("generation"),
+            "size": int(found["size"]) if found.get("size") is not None else None,
+            "updated": datetime.fromisoformat(updated) if isinstance(updated, str) else None,
+        }
+    )

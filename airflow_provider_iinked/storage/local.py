@@ -14,6 +14,7 @@ from airflow_provider_iinked.storage.base import ObjectInfo, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
+from airflow_provider_iinked.storage.url import failure_domain
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -26,6 +27,14 @@ class LocalStore(FsspecStore):
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         super().__init__(url, token)
         self._synced_dirs: set[str] = set()
+
+    def failure_domain(self, url: str) -> str:
+        """Name the file system that a file is on, or will be on."""
+        with translate_errors("look at", url):
+            path = self.path(url)
+            while not os.path.lexists(path) and path != os.path.dirname(path):
+                path = os.path.dirname(path)
+            return f"{failure_domain(url)} device {os.stat(path).st_dev}"
 
     def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
         """Write a small file if its name is free."""

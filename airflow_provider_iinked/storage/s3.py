@@ -1,33 +1,45 @@
 """
-S3: a multipart upload, completed under the condition that the name is free; nothing is visible before.
+S3 and what speaks like it: small objects are written under the condition that the name is free.
 
-The calls are made one by one, not through fsspec's file object: its ``close`` and its finalizer can complete an upload.
+Stores that speak S3 differ in what they honour, so a store is watched: a checksum behind the body that it refuses, or
+a condition that it refuses or ignores, is noticed at the first write, and the way that is left is taken from then on.
 """
 
 from __future__ import annotations
 
-import logging
-import mimetypes
+import asyncio
+import base64
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload, json_bytes
+from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Upload
+from airflow_provider_iinked.storage.errors import storage_error, translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
-from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
-from airflow_provider_iinked.storage.url import join
+from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT
+from airflow_provider_iinked.storage.s3_answers import (
+    IF_FREE,
+    Condition,
+    content_type,
+    info_of,
+    is_missing,
+    is_taken,
+    status_of,
+)
+from airflow_provider_iinked.storage.s3_upload import S3Upload, abort_marked
 
-log = logging.getLogger(__name__)
-
-_PART: Final = 8 << 20
-_MAX_PARTS: Final = 9_000
-_IF_FREE: Final = {"IfNoneMatch": "*"}
-_NO_CONDITIONS: Final = frozenset({"NotImplemented", "501"})
-_GONE: Final = frozenset({"NoSuchUpload", "404"})
+_AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
+_CONNECTIONS: Final = 64
+_MAX_TRIES: Final = 4
+_BODIES: Final = frozenset({"put_object", "upload_part"})
 
 
 class S3Store(FsspecStore):
@@ -35,15 +47,23 @@ class S3Store(FsspecStore):
 
     extra: ClassVar[str | None] = "s3"
 
-    def call(self, method: str, target: Mapping[str, str], **arguments: Any) -> Any:
-        """
-        Call a method of the SDK's client.
+    def __init__(self, url: str, token: str = NO_RUN) -> None:
+        super().__init__(url, token)
+        with translate_errors("open", url):
+            host = urlsplit(self.fs.s3.meta.endpoint_url).hostname or ""
+        first = Condition.HONOURED if host.endswith(_AMAZON) else Condition.UNKNOWN
+        self.put_condition = self.complete_condition = first
+        self.slots = threading.BoundedSemaphore(MAX_IN_FLIGHT)
+        self._learning = threading.Lock()
+        self._sends_md5 = False
+        self._ready: Any = None
 
-        :param method: its name.
-        :param target: ``Bucket``, and ``Key`` where it takes one.
-        :return: the answer.
-        """
-        return self.fs.call_s3(method, self.fs.s3_additional_kwargs, **target, **arguments)
+    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+        config = dict(options.get("config_kwargs") or {})
+        config["max_pool_connections"] = max(_CONNECTIONS, int(config.get("max_pool_connections") or 0))
+        return {**super()._options(options), "config_kwargs": config}
+
+    # --- calls --------------------------------------------------------------------------------------------------
 
     def target(self, url: str) -> dict[str, str]:
         """
@@ -55,6 +75,207 @@ class S3Store(FsspecStore):
         path = self.path(url) + ("/" if url.endswith("/") else "")
         bucket, _, key = path.partition("/")
         return {"Bucket": bucket, "Key": key}
+
+    def start(self, method: str, target: Mapping[str, str], **arguments: Any) -> Future[Any]:
+        """
+        Start a call of the SDK's client; many can be under way.
+
+        :param method: its name.
+        :param target: ``Bucket``, and ``Key`` where it takes one.
+        :return: the answer to come.
+        """
+        return asyncio.run_coroutine_threadsafe(self._call(method, {**target, **arguments}), self.fs.loop)
+
+    def call(self, method: str, target: Mapping[str, str], **arguments: Any) -> Any:
+        """
+        Call a method of the SDK's client.
+
+        :param method: its name.
+        :param target: ``Bucket``, and ``Key`` where it takes one.
+        :return: the answer.
+        """
+        return self.start(method, target, **arguments).result()
+
+    async def _call(self, method: str, arguments: dict[str, Any]) -> Any:
+        client = await self.fs.set_session()
+        if self._ready is not client:
+            _send_bodies_at_once(client)
+            self._ready = client
+        try:
+            return await self._send(method, arguments)
+        except Exception as error:
+            if method not in _BODIES or status_of(error) not in (411, 501) or "ContentMD5" in arguments:
+                raise
+        # It takes no checksum behind a body, as over https; from now on each body carries an MD5 in front.
+        client.meta.config.request_checksum_calculation = "when_required"
+        self._sends_md5 = True
+        return await self._send(method, arguments)
+
+    async def _send(self, method: str, arguments: dict[str, Any]) -> Any:
+        if self._sends_md5 and method in _BODIES:
+            digest = hashlib.md5(arguments["Body"], usedforsecurity=False).digest()
+            arguments["ContentMD5"] = base64.b64encode(digest).decode()
+        return await self.fs._call_s3(method, self.fs.s3_additional_kwargs, **arguments)
+
+    # --- looking and reading ------------------------------------------------------------------------------------
+
+    def info(self, url: str) -> ObjectInfo | None:
+        """Look at an object, with one request."""
+        with translate_errors("look at", url):
+            try:
+                head = self.call("head_object", self.target(url))
+            except Exception as error:
+                if is_missing(error):
+                    return None
+                raise
+            return info_of(head, head["ContentLength"])
+
+    def list_names(self, url: str) -> list[str]:
+        """List the names right below a folder."""
+        with translate_errors("list", url):
+            target = self.target(url)
+            prefix = f"{target['Key'].rstrip('/')}/".lstrip("/")
+            names: list[str] = []
+            more: dict[str, str] = {}
+            while True:
+                page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, Prefix=prefix, Delimiter="/", **more)
+                found = [item["Key"] for item in page.get("Contents") or []]
+                found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
+                names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+                if not page.get("IsTruncated"):
+                    return names
+                more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def read_bytes(self, url: str) -> bytes | None:
+        """Read a small object, with one request."""
+        try:
+            return b"".join(self.read_chunks(url))
+        except FileNotFoundError:
+            return None
+
+    def read_chunks(self, url: str) -> Iterator[bytes]:
+        """Read an object in one request; where that breaks off, go on behind the last byte of the same object."""
+        done, failures, seen = 0, 0, ""
+        total: int | None = None
+        while total is None or done < total:
+            try:
+                go_on = {"Range": f"bytes={done}-", "IfMatch": seen} if done else {}
+                answer = self.call("get_object", self.target(url), **go_on)
+                total = done + int(answer["ContentLength"])
+                seen = str(answer.get("ETag", ""))
+                for data in self._pieces(answer["Body"]):
+                    done += len(data)
+                    yield data
+            except Exception as error:
+                if is_missing(error):
+                    raise FileNotFoundError(url) from None
+                failures += 1
+                if failures >= _MAX_TRIES or status_of(error) is not None:
+                    raise storage_error("read", url, error) from None
+
+    def _pieces(self, body: Any) -> Iterator[bytes]:
+        async def read() -> bytes:
+            pieces, size = [], 0
+            while size < READ_SIZE and (data := await body.read(READ_SIZE - size)):
+                pieces.append(data)
+                size += len(data)
+            return b"".join(pieces)
+
+        try:
+            while data := asyncio.run_coroutine_threadsafe(read(), self.fs.loop).result():
+                yield data
+        finally:
+            self.fs.loop.call_soon_threadsafe(body.close)
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+        """Write a small object if its name is free."""
+        with translate_errors("write", url):
+            try:
+                self.put_new(url, data)
+            except FileExistsError:
+                return False
+            return True
+
+    def replace_bytes(self, url: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a small object, whether its name is taken or not."""
+        with translate_errors("write", url):
+            self.call("put_object", self.target(url), Body=data, ContentType=content_type(url))
+
+    def put_new(self, url: str, data: bytes, **more: Any) -> ObjectInfo:
+        """
+        Write an object in one request, only if its name is free.
+
+        :param url: the object.
+        :param data: its bytes.
+        :return: what the store says about it.
+        :raises FileExistsError: when the name is taken, be it by ourselves, if only the answer was lost.
+        """
+        if self.put_condition is Condition.HONOURED:
+            return self._put_if_free(url, data, more)
+        if self.put_condition is Condition.UNKNOWN:
+            with self._learning:
+                if self.put_condition is Condition.UNKNOWN:
+                    return self._put_and_learn(url, data, more)
+            return self.put_new(url, data, **more)
+        return self._put_and_look(url, data, more)
+
+    def _put(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+        answer = self.call("put_object", self.target(url), Body=data, ContentType=content_type(url), **more)
+        return info_of(answer, len(data))
+
+    def _put_if_free(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+        for tries in range(1, _MAX_TRIES + 1):
+            try:
+                return self._put(url, data, {**more, **IF_FREE})
+            except Exception as error:
+                if is_taken(error):
+                    raise FileExistsError(url) from None
+                if status_of(error) != 409 or tries == _MAX_TRIES:
+                    raise
+                time.sleep(0.1 * tries)  # another writer of this name is at work at this moment
+        raise AssertionError("not reached")
+
+    def _put_and_learn(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+        """Write the same bytes twice under the condition: a store that honours it refuses the second time."""
+        self._refuse_taken(url)
+        try:
+            first = self._put_if_free(url, data, more)
+        except Exception as error:
+            if status_of(error) != 501:
+                raise
+            self.put_condition = Condition.REFUSED
+            return self._put_and_look(url, data, more)
+        try:
+            self._put(url, data, {**more, **IF_FREE})
+        except Exception as error:
+            if is_taken(error) or status_of(error) == 409:
+                self.put_condition = Condition.HONOURED
+            return first
+        self.put_condition = Condition.IGNORED
+        return self._look_again(url, None, len(data))
+
+    def _put_and_look(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+        """Without a condition: look before, write, and look whose bytes lie there."""
+        self._refuse_taken(url)
+        written = self._put(url, data, more)
+        return self._look_again(url, written.validator, len(data))
+
+    def _look_again(self, url: str, validator: Mapping[str, str] | None, size: int) -> ObjectInfo:
+        found = self.info(url)
+        if found is None or found.size != size or (validator and found.validator != validator):
+            raise FileExistsError(url)
+        return found
+
+    def _refuse_taken(self, url: str) -> None:
+        if self.info(url) is not None:
+            raise FileExistsError(url)
+
+    def remove(self, url: str) -> None:
+        """Remove one object."""
+        with translate_errors("remove", url):
+            self.call("delete_object", self.target(url))
 
     def remove_temporary(self, url: str) -> None:
         """Abort the upload that a marker stands for, then remove the marker."""
@@ -74,202 +295,11 @@ class S3Store(FsspecStore):
         return f"https://console.aws.amazon.com/s3/buckets/{bucket}{f'?prefix={path}/' if path else ''}"
 
 
-class S3Upload(Upload):
-    """
-    One part at a time, each of 8 MiB or more; what fits into one part is sent whole when it is published.
+def _send_bodies_at_once(client: Any) -> None:
+    """Drop the SDK's ``Expect: 100-continue``: a round trip of its own before each body."""
+    from botocore.handlers import add_expect_header
 
-    A marker object beside the final name lies there from before the upload begins until it has ended, and holds its id
-    as soon as it has one, so that the next run can abort it after a kill.
-
-    :param store: where to.
-    :param url: the final name.
-    :param size: its bytes, as expected.
-    """
-
-    def __init__(self, store: S3Store, url: str, size: int) -> None:
-        super().__init__(url, size)
-        self.store = store
-        self._target = store.target(url)
-        self._part_size = max(_PART, -(-size // _MAX_PARTS))
-        self._buffer = bytearray()
-        self._parts: list[dict[str, Any]] = []
-        self._marker = ""
-        self._upload_id: str | None = None
-        if size > self._part_size:
-            self._begin()
-
-    def write(self, data: bytes) -> None:
-        """Append bytes; a part is sent when it is full."""
-        self._buffer += data
-        while self._upload_id is not None and len(self._buffer) >= self._part_size:
-            self._send_part(self._part_size)
-
-    def publish(self) -> ObjectInfo | None:
-        """Complete the upload, if the name is free."""
-        if self.store.info(self.url) is not None:
-            raise FileExistsError(self.url)
-        if self._upload_id is not None and self._buffer:
-            self._send_part(len(self._buffer))
-        try:
-            self._complete(_IF_FREE)
-        except Exception as error:
-            if _code(error) in _NO_CONDITIONS:
-                self._complete({})  # an S3-compatible store without conditional writes: the look above has to do
-            elif isinstance(error, FileExistsError) or self.store.info(self.url) is not None:
-                # Taken a moment ago by someone else, or by ourselves, if only the answer was lost: the caller looks.
-                raise FileExistsError(self.url) from None
-            else:
-                raise
-        self._upload_id = None
-        self.discard()  # what is left of it: the marker
-        return self.store.info(self.url)
-
-    def discard(self) -> None:
-        """Abort the upload and remove its marker."""
-        self._buffer.clear()
-        if self._upload_id is not None and not abort(self.store, self._target, self._upload_id):
-            return  # the marker stays, and lets the next run abort it
-        self._upload_id = None
-        if self._marker:
-            self._drop_marker(self.store.remove)
-
-    def _drop_marker(self, drop: Callable[[str], None]) -> None:
-        try:
-            drop(self._marker)
-            self._marker = ""
-        except StorageError as error:
-            log.warning("%s", error)
-
-    def _begin(self) -> None:
-        kind = {"ContentType": mimetypes.guess_type(self.url)[0] or "application/octet-stream"}
-        marker = temporary(without_suffix(self.url), self.store.token)
-        named = {"key": self._target["Key"]}
-        self.store.replace_bytes(marker, json_bytes(named))
-        self._marker = marker
-        try:
-            self._upload_id = str(self.store.call("create_multipart_upload", self._target, **kind)["UploadId"])
-            self.store.replace_bytes(marker, json_bytes({**named, "upload_id": self._upload_id}))
-        except Exception:
-            if self._upload_id is None:  # begun all the same, perhaps, by a call whose answer was lost
-                self._drop_marker(lambda marker: abort_marked(self.store, marker))
-            else:
-                self.discard()
-            raise
-
-    def _send_part(self, size: int) -> None:
-        number = len(self._parts) + 1
-        with memoryview(self._buffer) as view:
-            body = bytes(view[:size])
-        sent = self.store.call("upload_part", self._target, UploadId=self._upload_id, PartNumber=number, Body=body)
-        self._parts.append({"PartNumber": number, "ETag": sent["ETag"], **_checksums(sent)})
-        del self._buffer[:size]
-
-    def _complete(self, condition: dict[str, str]) -> None:
-        if self._upload_id is None:
-            kind = mimetypes.guess_type(self.url)[0] or "application/octet-stream"
-            self.store.call("put_object", self._target, Body=bytes(self._buffer), ContentType=kind, **condition)
-            return
-        self.store.call(
-            "complete_multipart_upload",
-            self._target,
-            UploadId=self._upload_id,
-            MultipartUpload={"Parts": self._parts},
-            **condition,
-        )
-
-
-def abort(store: S3Store, target: dict[str, str], upload_id: str) -> bool:
-    """
-    Abort a multipart upload.
-
-    :param store: the storage.
-    :param target: its ``Bucket`` and ``Key``.
-    :param upload_id: its id.
-    :return: whether it is gone now.
-    """
-    try:
-        store.call("abort_multipart_upload", target, UploadId=upload_id)
-    except FileNotFoundError:
-        return True
-    except Exception as error:
-        if _code(error) in _GONE:
-            return True
-        log.warning("Left the unfinished upload of %s where it is: %s", target["Key"], type(error).__name__)
-        return False
-    return True
-
-
-def abort_marked(store: S3Store, marker: str) -> None:
-    """
-    Abort the upload that a marker stands for, then remove the marker.
-
-    A marker without an id is of a run killed while its upload began; such an upload is found by its key.
-
-    :param store: the storage.
-    :param marker: URL of the marker; it stays when the upload cannot be aborted or told from another run's.
-    :raises StorageError: when the marker cannot be read or removed.
-    """
-    target = store.target(marker)
-    key, upload_id = _read_marker(store, marker)
-    beside = key is not None and key.rpartition("/")[0] == target["Key"].rpartition("/")[0]
-    if key is not None and beside:
-        target["Key"] = key
-        uploads = [upload_id] if upload_id is not None else _unmarked_uploads(store, target, marker)
-        if uploads is None or not all(abort(store, target, upload) for upload in uploads):
-            return
-    store.remove(marker)
-
-
-def _unmarked_uploads(store: S3Store, target: dict[str, str], marker: str) -> list[str] | None:
-    """
-    Find the uploads of a key that no other marker stands for.
-
-    Markers are read after the uploads are listed: an upload that another run began before has its marker by then.
-
-    :return: their ids; none where the right to list uploads is not granted (a lifecycle rule of the bucket has to do).
-        None when another run is beginning an upload of the same key.
-    """
-    try:
-        listed = store.call("list_multipart_uploads", {"Bucket": target["Bucket"]}, Prefix=target["Key"])
-    except Exception as error:
-        log.debug("Unfinished uploads of %s cannot be listed: %s", target["Key"], type(error).__name__)
-        return []
-    folder, own = folder_of(marker), name_of(marker)
-    others = [name for name in store.list_names(folder) if _is_temporary(name) and name != own]
-    read = [_read_marker(store, join(folder, name)) for name in others]
-    marked = {upload_id for key, upload_id in read if key == target["Key"]}
-    if None in marked:
-        return None
-    uploads = (upload for upload in listed.get("Uploads") or [] if upload["Key"] == target["Key"])
-    return [upload["UploadId"] for upload in uploads if upload["UploadId"] not in marked]
-
-
-def _read_marker(store: S3Store, marker: str) -> tuple[str | None, str | None]:
-    """Read the key and the upload id of a marker, as far as it has them."""
-    _, value = store.read_json(marker)
-    named = value if isinstance(value, dict) else {}
-    key, upload_id = named.get("key"), named.get("upload_id")
-    return key if isinstance(key, str) else None, upload_id if isinstance(upload_id, str) else None
-
-
-def _checksums(sent: dict[str, Any]) -> dict[str, str]:
-    """Pick the checksums that the SDK sent along with a part; the completion has to repeat them."""
-    names = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")
-    return {name: sent[name] for name in names if sent.get(name)}
-
-
-def _code(error: BaseException) -> str:
-    """Return the error code that S3 answered; s3fs keeps the answer as the cause."""
-    for candidate in (error, error.__cause__, error.__context__):
-        response = getattr(candidate, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code", ""))
-    return ""
-
-
-def _is_temporary(name: str) -> bool:
-    entry = parse(name)
-    return entry is not None and entry.kind is Kind.TEMPORARY
+    client.meta.events.unregister("before-call.s3", add_expect_header)
 
 
 def _has_own_endpoint(folder: str) -> bool:

@@ -14,6 +14,17 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.DOTALL)
 _REFUSED_SCHEMES = frozenset({"memory", "simplecache", "filecache", "blockcache", "cached", "dir", "reference"})
 _LOCAL_SCHEMES = frozenset({"file", "local"})
 _PATTERN = re.compile(r"[*?\[\]]")
+# Schemes that lead to the same store.
+_SAME_STORE = {
+    "s3a": "s3",
+    "gcs": "gs",
+    "abfss": "abfs",
+    "az": "abfs",
+    "adl": "abfs",
+    "wasb": "abfs",
+    "wasbs": "abfs",
+    "ssh": "sftp",
+}
 
 
 def check_destination(value: object, field: str = "destination") -> str:
@@ -45,6 +56,21 @@ def _without_secrets(url: str) -> str:
     """A signature stands behind the question mark, a password before the @."""
     shown = re.split(r"[?#]", url, maxsplit=1)[0]
     return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", shown)
+
+
+def failure_domain(url: str) -> str:
+    """
+    Name what is lost together with an object: two copies in one failure domain are one copy.
+
+    :param url: a checked URL.
+    :return: the kind of store with its bucket, container or host; one word for all disks of the worker. Login and
+        path make no difference.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme in _LOCAL_SCHEMES:
+        return "file:"
+    netloc = rest.partition("/")[0].rpartition("@")[2].casefold()
+    return f"{_SAME_STORE.get(scheme, scheme)}://{netloc}"
 
 
 def join(base: str, *names: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Unpack
 
 # Airflow's own helpers load these at their first call; here, they do not stall the event loop.
 import asgiref.sync  # noqa: F401
@@ -21,21 +21,23 @@ from yarl import URL
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.api.async_client import AsyncClient
+from airflow_provider_iinked.api.package_list import PackageFilterArguments, PackageFilters
 from airflow_provider_iinked.api.poll_schedule import MIN_INTERVAL, Slot
-from airflow_provider_iinked.arguments import check_conn_id, check_filter, check_interval, check_seconds, require_bool
+from airflow_provider_iinked.arguments import DEFAULT_CONN_ID, check_conn_id, check_interval, check_seconds
 from airflow_provider_iinked.exceptions import (
     AuthenticationError,
     IinkedSignError,
     IinkedSignPermanentError,
-    RateLimitError,
     UnexpectedAnswerError,
 )
-from airflow_provider_iinked.models import Video
+from airflow_provider_iinked.hooks.iinked_sign import aread_settings
 from airflow_provider_iinked.waiting.connection_cache import TriggerClient
 from airflow_provider_iinked.waiting.events import error_event, ready_event, timeout_event
 from airflow_provider_iinked.waiting.listing_monitor import Change, ListingMonitor
-from airflow_provider_iinked.waiting.package_poller import PackagePoller, SeenVideos
-from airflow_provider_iinked.waiting.wait_condition import parse_wait_condition, ready_answer
+from airflow_provider_iinked.waiting.package_poller import PackagePoller
+from airflow_provider_iinked.waiting.seen_store import SeenVideos
+from airflow_provider_iinked.waiting.wait_condition import WaitArguments, WaitCondition
+from airflow_provider_iinked.waiting.wait_progress import WaitProgress
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -45,54 +47,47 @@ except ImportError:  # Airflow 2.11 has no event-driven scheduling; the module s
 
 class IinkedVideosArchivedTrigger(BaseTrigger):
     """
-    Wait until the recordings of a package are archived.
+    Wait until the recordings of a package, or of several packages, are archived.
 
     It never raises: what goes wrong is an event. All waits of a connection in one triggerer share one client, which
     spreads their polls evenly over the interval, keeps the connection's ``max_requests_per_second``, and lets nobody
-    ask while a Retry-After holds. The row that Airflow keeps of it holds no secret.
+    ask while a Retry-After holds. A package that is ready is not polled any more. The row that Airflow keeps of it
+    holds no secret.
 
     :param iinked_sign_conn_id: the Airflow connection.
-    :param package_id: the package.
-    :param meeting_video_ids: the selected recordings, or ``"*"``.
-    :param min_videos: without a selection: how many must be archived or already deleted.
-    :param on_failed: what a failed recording means: ``fail``, ``wait`` or ``ignore``.
-    :param on_deleted: what a selected recording that is deleted means: ``fail`` or ``ignore``.
-    :param poll_interval: seconds between two polls.
+    :param poll_interval: seconds between two polls of a package.
     :param end_time: epoch seconds after which the wait ends; a move to another triggerer does not change it.
-    :param max_consecutive_errors: how many errors in a row are tolerated.
+    :param max_consecutive_errors: how many errors in a row are tolerated, for each package.
     :param consecutive_errors: how many there were before it started.
     :param not_before: epoch seconds until which the service asked, before it started, to be left alone; 0 for none.
+    :param warned: which warnings were given before it started, and when.
+    :param condition: ``package_id`` (one or a list), ``meeting_video_ids``, ``min_videos``, ``on_failed`` and
+        ``on_deleted``, as the sensor takes them.
     """
 
     def __init__(
         self,
         *,
         iinked_sign_conn_id: str,
-        package_id: str,
-        meeting_video_ids: str | Sequence[str],
-        min_videos: int,
-        on_failed: str,
-        on_deleted: str,
         poll_interval: float,
         end_time: float,
         max_consecutive_errors: int,
         consecutive_errors: int = 0,
         not_before: float = 0.0,
+        warned: Mapping[str, float] | None = None,
+        **condition: Unpack[WaitArguments],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.iinked_sign_conn_id = iinked_sign_conn_id
-        self.package_id = package_id
-        self.meeting_video_ids = meeting_video_ids
-        self.min_videos = min_videos
-        self.on_failed = on_failed
-        self.on_deleted = on_deleted
         self.poll_interval = poll_interval
         self.end_time = end_time
         self.max_consecutive_errors = max_consecutive_errors
         self.consecutive_errors = consecutive_errors
         self.not_before = not_before
-        self._access: TriggerClient | None = None
-        self._seat: tuple[AsyncClient, Slot, URL] | None = None
+        self.warned = dict(warned or {})
+        self.condition = condition
+        self._client: TriggerClient | None = None
+        self._slots: dict[str, tuple[AsyncClient, Slot, URL]] = {}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """
@@ -100,21 +95,17 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
 
         :return: class path and arguments.
         """
-        ids = self.meeting_video_ids
         return (
             "airflow_provider_iinked.triggers.videos.IinkedVideosArchivedTrigger",
             {
                 "iinked_sign_conn_id": self.iinked_sign_conn_id,
-                "package_id": self.package_id,
-                "meeting_video_ids": ids if isinstance(ids, str) else list(ids),
-                "min_videos": self.min_videos,
-                "on_failed": self.on_failed,
-                "on_deleted": self.on_deleted,
                 "poll_interval": self.poll_interval,
                 "end_time": self.end_time,
                 "max_consecutive_errors": self.max_consecutive_errors,
                 "consecutive_errors": self.consecutive_errors,
                 "not_before": self.not_before,
+                "warned": self.warned,
+                **{name: list(v) if isinstance(v, tuple) else v for name, v in self.condition.items()},
             },
         )
 
@@ -128,9 +119,9 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
 
     async def cleanup(self) -> None:
         """Give the shared client back. Calling it again, or before the first step of :meth:`run`, does nothing."""
-        access, self._access, self._seat = self._access, None, None
-        if access is not None:
-            await access.close()
+        client, self._client, self._slots = self._client, None, {}
+        if client is not None:
+            await client.close()
 
     async def _outcome(self) -> dict[str, Any]:
         try:
@@ -139,82 +130,80 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
             return error_event(error)
         except Exception as error:
             # Its text may hold anything, so only its name leaves the triggerer.
-            self.log.exception("The wait for package %s broke off.", self.package_id)
+            named = self.condition.get("package_id")
+            self.log.exception("The wait for %s broke off.", named)
             return error_event(
                 UnexpectedAnswerError(
-                    f"Package {self.package_id}: the wait broke off in the triggerer ({type(error).__name__}). Nothing "
+                    f"Package {named}: the wait broke off in the triggerer ({type(error).__name__}). Nothing "
                     "was done; a retry may help. The triggerer's log has the details."
                 )
             )
         finally:
-            # Before the event is told: an inline run, as in dag.test(), never calls cleanup().
+            # Before the event is sent: an inline run, as in dag.test(), never calls cleanup().
             await self.cleanup()
 
     async def _wait(self) -> dict[str, Any]:
-        criteria = parse_wait_condition(
-            package_id=self.package_id,
-            meeting_video_ids=self.meeting_video_ids,
-            min_videos=self.min_videos,
-            on_failed=self.on_failed,
-            on_deleted=self.on_deleted,
-        )
+        condition = WaitCondition.from_dict(self.condition)
         check_seconds(self.poll_interval, "poll_interval")
         check_seconds(self.end_time, "end_time")
-        if criteria.meeting_video_ids == ():
-            return ready_event(ready_answer(criteria.package_id, ()))
-        self._access = TriggerClient(check_conn_id(self.iinked_sign_conn_id))
-        watch = ListingMonitor(criteria)
-        errors = self.consecutive_errors
-        while True:
+        progress = WaitProgress(condition, self.max_consecutive_errors, self.consecutive_errors)
+        if progress.pending:
+            self._client = TriggerClient(check_conn_id(self.iinked_sign_conn_id), aread_settings)
+            await self._wait_for_all(progress)
+        if progress.pending:
+            return timeout_event(progress.describe_pending())
+        return ready_event(progress.result())
+
+    async def _wait_for_all(self, progress: WaitProgress) -> None:
+        """Wait for each package in a task of its own, so that a slow answer delays no other one."""
+        monitors = [ListingMonitor(progress.condition, one, self.warned) for one in progress.pending]
+        if len(monitors) == 1:
+            await self._wait_for(monitors[0], progress)
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                for monitor in monitors:
+                    group.create_task(self._wait_for(monitor, progress))
+        except BaseExceptionGroup as errors:
+            # The first one ended the wait of the others.
+            raise errors.exceptions[0] from None
+
+    async def _wait_for(self, monitor: ListingMonitor, progress: WaitProgress) -> None:
+        """Poll until the package is ready, has failed, or the deadline is there."""
+        package_id = monitor.package_id
+        while package_id in progress.pending:
             try:
-                archived = await self._look(watch)
-            except IinkedSignPermanentError:
-                raise
+                await self._poll_once(monitor, progress)
             except IinkedSignError as error:
-                errors += self._count(error, errors)
-            else:
-                if archived is not None:
-                    return ready_event(ready_answer(criteria.package_id, archived))
-                errors = 0
+                self.log.warning("%s", progress.note_error(package_id, error))
             if time.time() >= self.end_time:
-                return timeout_event(_timeout_message(watch))
+                return
 
-    def _count(self, error: IinkedSignError, before: int) -> int:
-        """Tell what an error adds to the count; raise it when no more are tolerated."""
-        if isinstance(error, RateLimitError) and error.retry_after is not None:
-            self.log.warning("%s Waiting on.", error)
-            return 0
-        if before + 1 > self.max_consecutive_errors:
-            self.log.error("%d errors in a row; no more are tolerated.", before + 1)
-            raise error
-        self.log.warning(
-            "%s Error %d of %d in a row that are tolerated.", error, before + 1, self.max_consecutive_errors
-        )
-        return 1
-
-    async def _look(self, watch: ListingMonitor) -> Sequence[Video] | None:
-        """Ask at the next point in time; return the archived recordings when the wait is over."""
+    async def _poll_once(self, monitor: ListingMonitor, progress: WaitProgress) -> None:
+        """Ask at the next point in time, and note what the answer says."""
         renewals = 0
         while True:
             client = await self._open_client()
-            response = await self._poll(client, watch)
+            response = await self._poll(client, monitor)
             if response is None:
-                return None
+                return
             try:
-                return self._take(watch.examine(response, secret=client.settings.secret, now=time.time()), watch)
+                change = monitor.examine(response, secret=client.settings.secret, now=time.time())
             except AuthenticationError:
                 # Twice at most: the key that another wait has read meanwhile may have been rotated in its turn.
-                if renewals == 2 or self._access is None or not await self._access.renew(client.loop.time()):
+                if renewals == 2 or self._client is None or not await self._client.renew(client):
                     raise
                 renewals += 1
-                self.log.info("The key was refused; the connection holds another one now.")
+                self.log.info("API key rejected; retrying with the new key from the connection.")
+            else:
+                self._note(change, monitor.package_id, progress)
+                return
 
     async def _open_client(self) -> AsyncClient:
-        access = self._access
-        if access is None:  # cleanup() came first
+        if self._client is None:  # cleanup() came first
             raise UnexpectedAnswerError("The trigger was cleaned up while it waited.")
         try:
-            return await access.open()
+            return await self._client.open()
         except IinkedSignPermanentError:
             raise
         except IinkedSignError:
@@ -225,89 +214,65 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         """Without a client there is no timetable: wait an interval, within the deadline."""
         await asyncio.sleep(max(0.0, min(max(self.poll_interval, MIN_INTERVAL), self.end_time - time.time())))
 
-    async def _poll(self, client: AsyncClient, watch: ListingMonitor) -> protocol.Response | None:
-        if self._seat is None or self._seat[0] is not client:
-            client.gate.hold(client.loop.time() + self.not_before - time.time())
-            self._seat = (client, client.gate.join(self.poll_interval), client.prepare(watch.request))
+    async def _poll(self, client: AsyncClient, monitor: ListingMonitor) -> protocol.Response | None:
+        known = self._slots.get(monitor.package_id)
+        if known is None or known[0] is not client:
+            client.limiter.pause(client.loop.time() + self.not_before - time.time())
+            known = (client, client.schedule.join(self.poll_interval), client.prepare(monitor.request))
+            self._slots[monitor.package_id] = known
         deadline = client.loop.time() + max(0.0, self.end_time - time.time())
-        response = await client.poll(watch.request, self._seat[2], self._seat[1], deadline)
+        response = await client.poll(monitor.request, known[2], known[1], deadline)
         if response is not None:
             metrics.count(metrics.POLLS, in_triggerer=True)
         return response
 
-    def _take(self, news: Change | None, watch: ListingMonitor) -> Sequence[Video] | None:
-        if news is None:
-            return None
-        for line in news.warnings:
+    def _note(self, change: Change | None, package_id: str, progress: WaitProgress) -> None:
+        if change is None:
+            progress.note_unchanged(package_id)
+            return
+        for line in change.warnings:
             self.log.warning("%s", line)
-        if news.readiness.ready:
-            return news.readiness.archived
-        self.log.info(
-            "Package %s: still waiting for %s.", watch.criteria.package_id, ", ".join(news.readiness.waiting_for)
-        )
-        return None
-
-
-def _timeout_message(watch: ListingMonitor) -> str:
-    waiting = ", ".join(watch.waiting_for) or "an answer"
-    return f"Package {watch.criteria.package_id}: timeout, still waiting for {waiting}. Nothing was done."
+        progress.note(package_id, change.status)
+        if not change.status.ready:
+            self.log.info("Package %s: still waiting for %s.", package_id, ", ".join(change.status.waiting_for))
 
 
 class IinkedVideosArchivedEventTrigger(BaseEventTrigger):
     """
-    Tell, without an end, of recordings that became archived: for an ``AssetWatcher`` of Airflow 3.
+    Report, without an end, recordings that became archived: for an ``AssetWatcher`` of Airflow 3.
 
     It follows ``POST /packages/list`` and looks at each package once an interval, evenly spread. Each event holds
-    ``package_id`` and ``meeting_video_ids``, the newly archived ones, and no URLs. Every recording is told at least
-    once, those that are archived when it first starts as well. What was told is remembered in Airflow's asset state
-    store from 3.3 on; below, in memory, so that after a restart of the triggerer all that is archived is told again.
-    It never ends and never raises: after an error it waits, up to an interval, and goes on.
+    ``package_id`` and ``meeting_video_ids``, the newly archived ones, and no URLs. Every recording is reported at least
+    once, those that are archived when it first starts as well. What was reported is kept in Airflow's asset state
+    store from 3.3 on, for each connection and set of filters; below, in memory, so that after a restart of the
+    triggerer all that is archived is reported again. It never ends and never raises: after an error it waits, up to
+    an interval, and goes on.
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/packages/list
 
     :param iinked_sign_conn_id: the Airflow connection.
     :param poll_interval: seconds in which each package is looked at once.
-    :param all_members: True for the packages of the whole organization.
-    :param member_id: packages of this member.
-    :param team_id: packages of this team.
-    :param folder_id: packages in this folder.
-    :param search: full text, as the API searches it.
-    :param types: package types.
-    :param states: package states.
-    :param is_executed: only packages that all have signed, or only others.
-    :raises InvalidArgumentError: when the Dag is parsed, for an argument that is empty-handed.
+    :param filters: the filters of :class:`airflow_provider_iinked.api.package_list.PackageFilterArguments`, such as
+        ``all_members=True`` for the whole organization.
+    :raises InvalidArgumentError: when the Dag is parsed, for an argument that is empty.
     """
 
     def __init__(
         self,
         *,
-        iinked_sign_conn_id: str = "iinked_sign_default",
+        iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         poll_interval: float = 300.0,
-        all_members: bool | None = None,
-        member_id: str | None = None,
-        team_id: str | None = None,
-        folder_id: str | None = None,
-        search: str | None = None,
-        types: Sequence[str] | None = None,
-        states: Sequence[str] | None = None,
-        is_executed: bool | None = None,
+        **filters: Unpack[PackageFilterArguments],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        check_conn_id(iinked_sign_conn_id)
-        self.iinked_sign_conn_id = iinked_sign_conn_id
+        self.iinked_sign_conn_id = check_conn_id(iinked_sign_conn_id)
         self.poll_interval = check_interval(poll_interval, "poll_interval")
-        flags = {"all_members": all_members, "is_executed": is_executed}
-        words = {"member_id": member_id, "team_id": team_id, "folder_id": folder_id, "search": search}
-        lists = {"types": types, "states": states}
-        self._arguments: dict[str, Any] = {
-            **{name: require_bool(value, name) for name, value in flags.items() if value is not None},
-            **{name: check_filter(value, name) for name, value in {**words, **lists}.items() if value is not None},
-        }
-        self._follower: PackagePoller | None = None
+        self.filters = PackageFilters.from_arguments(filters)
+        self._client: TriggerClient | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """
-        Return what makes this trigger again, elsewhere; watchers with the same answer share one trigger.
+        Return what makes this trigger again, elsewhere.
 
         :return: class path and arguments.
         """
@@ -316,29 +281,24 @@ class IinkedVideosArchivedEventTrigger(BaseEventTrigger):
             {
                 "iinked_sign_conn_id": self.iinked_sign_conn_id,
                 "poll_interval": self.poll_interval,
-                **self._arguments,
+                **self.filters.to_dict(),
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """
-        Follow the packages.
+        Poll the packages.
 
         :return: an event for each package with newly archived recordings.
         """
-        memory = SeenVideos(getattr(self, "asset_state_store", None))
-        filters = {_camel_case(name): value for name, value in self._arguments.items()}
-        self._follower = PackagePoller(self.iinked_sign_conn_id, filters, self.poll_interval, memory)
-        async for event in self._follower.events():
+        watched = {"iinked_sign_conn_id": self.iinked_sign_conn_id, **self.filters.to_body()}
+        seen = SeenVideos(getattr(self, "asset_state_store", None), watched)
+        self._client = TriggerClient(self.iinked_sign_conn_id, aread_settings)
+        async for event in PackagePoller(self._client, self.filters, self.poll_interval, seen).events():
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def cleanup(self) -> None:
         """Give the shared client back. Calling it again, or before the first step of :meth:`run`, does nothing."""
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            await follower.access.close()
-
-
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

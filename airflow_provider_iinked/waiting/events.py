@@ -1,4 +1,4 @@
-"""How a trigger tells a sensor what became of a wait: plain JSON, validated on return, failing closed. Pure."""
+"""How a trigger reports to its sensor: plain JSON, validated on return, failing closed. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.api.protocol import MAX_PAUSE
 from airflow_provider_iinked.exceptions import IinkedSignError, UnexpectedAnswerError
 from airflow_provider_iinked.models import parse_video
-from airflow_provider_iinked.waiting.wait_condition import ready_answer
+from airflow_provider_iinked.waiting.wait_condition import WaitCondition
 
 READY: Final = "ready"
 TIMEOUT: Final = "timeout"
@@ -22,31 +22,31 @@ class WaitResult:
     """
     What became of a wait.
 
-    :param answer: the XCom, when the wait is over.
+    :param response: the XCom, when the wait is over.
     :param error: the error to raise, when there is one.
     :param timed_out: whether the deadline has passed.
     :param message: words for a timeout.
     """
 
-    answer: dict[str, Any] | None = None
+    response: Any = None
     error: IinkedSignError | None = None
     timed_out: bool = False
     message: str = ""
 
 
-def ready_event(answer: Mapping[str, Any]) -> dict[str, Any]:
+def ready_event(response: Any) -> dict[str, Any]:
     """
-    Tell that a wait is over.
+    Report that a wait is over.
 
-    :param answer: the XCom: ``packageId`` and ``videos``, without URLs.
+    :param response: the XCom: ``packageId`` and ``videos``, without URLs; or a list of these.
     :return: the event's payload.
     """
-    return {"status": READY, "answer": dict(answer)}
+    return {"status": READY, "answer": response}
 
 
 def timeout_event(message: str) -> dict[str, Any]:
     """
-    Tell that the deadline has passed.
+    Report that the deadline has passed.
 
     :param message: what was still waited for.
     :return: the event's payload.
@@ -56,7 +56,7 @@ def timeout_event(message: str) -> dict[str, Any]:
 
 def error_event(error: IinkedSignError) -> dict[str, Any]:
     """
-    Tell of an error.
+    Report an error.
 
     :param error: the error.
     :return: the event's payload.
@@ -64,35 +64,46 @@ def error_event(error: IinkedSignError) -> dict[str, Any]:
     return {"status": ERROR, "type": type(error).__name__, "message": str(error), "retry_after": error.retry_after}
 
 
-def read_event(event: object) -> WaitResult:
+def read_event(event: object, condition: WaitCondition) -> WaitResult:
     """
     Read an event that came back through the database.
 
     :param event: the payload, or whatever came instead.
-    :return: the outcome; an error for anything that is not understood.
+    :param condition: what is waited for; a response that does not fit it is none.
+    :return: the result; an error for anything that is not understood.
     """
     status = event.get("status") if isinstance(event, Mapping) else None
-    if isinstance(event, Mapping) and status == READY and (answer := _read_answer(event.get("answer"))) is not None:
-        return WaitResult(answer=answer)
+    if isinstance(event, Mapping) and status == READY:
+        response = _read_response(event.get("answer"), condition)
+        if response is not None:
+            return WaitResult(response=response)
     if isinstance(event, Mapping) and status == TIMEOUT:
         return WaitResult(timed_out=True, message=str(event.get("message")))
     if isinstance(event, Mapping) and status == ERROR:
         return WaitResult(error=_rebuild(event))
-    return WaitResult(error=UnexpectedAnswerError("The trigger came back without an outcome; the wait is not over."))
-
-
-def _read_answer(answer: object) -> dict[str, Any] | None:
-    """Return the XCom anew from what is understood of an answer; None where it is not one of archived recordings."""
-    package_id, listed = (
-        (answer.get("packageId"), answer.get("videos")) if isinstance(answer, Mapping) else (None, None)
+    return WaitResult(
+        error=UnexpectedAnswerError("The trigger's event does not say that the wait is over. A retry may help.")
     )
-    if not isinstance(package_id, str) or not isinstance(listed, list):
+
+
+def _read_response(value: object, condition: WaitCondition) -> Any:
+    """Rebuild the XCom from what is understood of a response; None where it does not fit the condition."""
+    listed = value if condition.packages.as_list else [value]
+    if not isinstance(listed, list) or len(listed) != len(condition.packages.ids):
         return None
-    try:
-        videos = [parse_video(fields) for fields in listed]
-    except UnexpectedAnswerError:
-        return None
-    return ready_answer(package_id, videos) if all(video.is_archived for video in videos) else None
+    found: dict[str, list[dict[str, Any]]] = {}
+    for package_id, one in zip(condition.packages.ids, listed, strict=True):
+        fields = one.get("videos") if isinstance(one, Mapping) and one.get("packageId") == package_id else None
+        if not isinstance(fields, list):
+            return None
+        try:
+            videos = [parse_video(item) for item in fields]
+        except UnexpectedAnswerError:
+            return None
+        if not condition.allows(package_id, videos):
+            return None
+        found[package_id] = [video.xcom_fields() for video in videos]
+    return condition.response(found)
 
 
 def _rebuild(event: Mapping[str, Any]) -> IinkedSignError:

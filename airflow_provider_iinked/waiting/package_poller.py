@@ -1,4 +1,4 @@
-"""Follow all packages that match, and tell of recordings that became archived: rounds, memory, what is told when."""
+"""Poll all packages that match, and report recordings that became archived, round by round."""
 
 from __future__ import annotations
 
@@ -6,114 +6,40 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from airflow_provider_iinked.api import protocol
+from airflow_provider_iinked.api.errors import concerns_all
+from airflow_provider_iinked.api.package_list import PackageFilters, PackagePages
 from airflow_provider_iinked.api.retries import backoff
 from airflow_provider_iinked.exceptions import AuthenticationError, IinkedSignError, IinkedSignPermanentError
-from airflow_provider_iinked.hooks.iinked_sign import PackagePages
 from airflow_provider_iinked.models import parse_videos
-from airflow_provider_iinked.waiting import seen_store as told
+from airflow_provider_iinked.waiting import seen_store
 from airflow_provider_iinked.waiting.connection_cache import TriggerClient
+from airflow_provider_iinked.waiting.seen_store import SeenVideos, fingerprint
 
-STATE_KEY: Final = "iinked_sign_told"
-SAVE_AFTER: Final = 60.0
-"""
-Seconds between telling of a recording and writing that down.
-
-An event is in the triggerer's memory first, and in the database a second or so later. What were written down before
-would be lost with a triggerer that dies in between; like this, it is told again.
-"""
 _PAGE: Final = 100
-_SHORTEST_PAUSE: Final = 1.0
+_MIN_PAUSE: Final = 1.0
 
 log = logging.getLogger(__name__)
-
-
-class SeenVideos:
-    """
-    What was told, in Airflow's asset state store where there is one.
-
-    :param store: the store that the triggerer gave, or None.
-    """
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.told: set[bytes] = set()
-        self._listed: set[bytes] = set()
-        self._fresh: dict[bytes, float] = {}
-        self._saved: set[bytes] | None = None
-
-    async def load(self) -> None:
-        """Read what was told before. Raises what the store raises: telling all again is not the answer to that."""
-        if self._store is None:
-            return
-        try:
-            first = await self._store.aget(STATE_KEY)
-        except ValueError:
-            log.warning("The trigger watches several assets; what it has told is kept in memory only.")
-            self._store = None
-            return
-        found = told.unpack(first)
-        for number in range(1, told.parts(first)):
-            found |= told.unpack(await self._store.aget(f"{STATE_KEY}_{number}"))
-        self._saved = set(found)
-        self.told |= found
-        self._listed = set(found)
-
-    def add(self, digests: set[bytes]) -> None:
-        """
-        Note what was told just now.
-
-        :param digests: marks of the recordings.
-        """
-        self.told |= digests
-        if self._store is not None:
-            self._fresh.update(dict.fromkeys(digests, time.monotonic()))
-
-    def prune(self, listed: set[bytes]) -> None:
-        """
-        Forget what was not listed as archived two rounds running: pages that shift can hide a package from one.
-
-        :param listed: marks of the recordings that are listed now.
-        """
-        self.told &= listed | self._listed
-        self._listed = listed
-
-    async def save(self) -> None:
-        """Write down what was told a while ago; trouble is logged, and the next call tries again."""
-        if self._store is None:
-            return
-        ripe = time.monotonic() - SAVE_AFTER
-        self._fresh = {digest: at for digest, at in self._fresh.items() if at > ripe}
-        lasting = self.told - self._fresh.keys()
-        if lasting == self._saved:
-            return
-        try:
-            for number, value in reversed(list(enumerate(told.pack(lasting)))):
-                await self._store.aset(f"{STATE_KEY}_{number}" if number else STATE_KEY, value)
-        except Exception as error:
-            log.warning("What was told could not be written down (%s); trying again later.", type(error).__name__)
-        else:
-            self._saved = lasting
 
 
 class PackagePoller:
     """
     Look at every package once an interval, evenly spread.
 
-    :param conn_id: the Airflow connection.
-    :param filters: the filter fields of ``POST /packages/list``, in the API's spelling.
+    :param client: the way to the API.
+    :param filters: which packages.
     :param interval: seconds a round takes at least.
-    :param memory: what was told.
+    :param seen: what was reported.
     """
 
-    def __init__(self, conn_id: str, filters: Mapping[str, Any], interval: float, memory: SeenVideos) -> None:
-        self.access = TriggerClient(conn_id)
-        self._filters = filters
-        self._interval = max(interval, _SHORTEST_PAUSE)
-        self._memory = memory
+    def __init__(self, client: TriggerClient, filters: PackageFilters, interval: float, seen: SeenVideos) -> None:
+        self._client = client
+        self._filters = filters.to_body()
+        self._interval = max(interval, _MIN_PAUSE)
+        self._seen = seen
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """
@@ -127,7 +53,7 @@ class PackagePoller:
             begun = time.monotonic()
             try:
                 if not loaded:
-                    await self._memory.load()
+                    await self._seen.load()
                     loaded = True
                 async for event in self._round(begun):
                     yield event
@@ -146,61 +72,61 @@ class PackagePoller:
             await self._rest(begun + number * self._interval / len(packages))
             try:
                 archived = await self._archived(package_id)
-            except AuthenticationError:
-                raise
             except IinkedSignError as error:
+                if isinstance(error, AuthenticationError) and concerns_all(error):
+                    raise
                 # One package, such as one that was deleted meanwhile, must not hold up those after it.
-                log.warning("%s It is left out of this round.", error)
+                log.warning("%s Skipped in this round.", error)
                 whole = False
                 continue
             listed |= archived.keys()
-            if fresh := {digest: video for digest, video in archived.items() if digest not in self._memory.told}:
+            if fresh := {one: video for one, video in archived.items() if one not in self._seen.seen}:
                 yield {"package_id": package_id, "meeting_video_ids": list(fresh.values())}
                 # Only now: who consumes the events has taken this one.
-                self._memory.add(set(fresh))
+                self._seen.add(set(fresh))
         if whole:
-            self._memory.prune(listed)
+            self._seen.prune(listed)
 
     async def _packages(self) -> list[str]:
         pages, found = PackagePages(), []
         while not pages.ended:
-            client = await self.access.open()
+            client = await self._client.open()
             request = protocol.list_packages(self._filters, take=_PAGE, skip=pages.skip)
             found += [package.package_id for package in pages.take(await client.send(request))]
         return found
 
     async def _archived(self, package_id: str) -> dict[bytes, str]:
-        client = await self.access.open()
+        client = await self._client.open()
         videos = parse_videos(await client.send(protocol.list_videos(package_id)), package_id)
         return {
-            told.digest(package_id, video.meeting_video_id): video.meeting_video_id
+            fingerprint(package_id, video.meeting_video_id): video.meeting_video_id
             for video in videos
             if video.is_archived
         }
 
     async def _recover(self, error: Exception, failures: int) -> None:
-        """Wait, longer each time up to the interval, and read the connection anew; at once when its key was refused."""
+        """Wait, longer each time up to the interval, and read the connection again; at once after a refused key."""
         if isinstance(error, AuthenticationError) and failures == 1 and await self._has_another_key():
-            log.info("The key was refused; the connection holds another one now.")
+            log.info("API key rejected; retrying with the new key from the connection.")
             return
         text = str(error) if isinstance(error, IinkedSignError) else type(error).__name__
-        pause = min(self._interval, max(_SHORTEST_PAUSE, 2 * backoff(failures)))
+        pause = min(self._interval, max(_MIN_PAUSE, 2 * backoff(failures)))
         if isinstance(error, IinkedSignPermanentError):
             pause = self._interval
         if isinstance(error, IinkedSignError) and error.retry_after is not None:
             pause = max(pause, error.retry_after)
-        log.warning("%s Nothing is lost: the round starts again in %.0f s.", text, pause)
-        await self.access.close()
+        log.warning("%s No recording is lost: the round is retried in %.0f s.", text, pause)
+        await self._client.close()
         await self._rest(time.monotonic() + pause)
 
     async def _has_another_key(self) -> bool:
         with contextlib.suppress(IinkedSignError):
-            return await self.access.renew(asyncio.get_running_loop().time())
+            return await self._client.renew(await self._client.open())
         return False
 
     async def _rest(self, until: float) -> None:
-        """Sleep, and write down meanwhile what has become ripe."""
-        await self._memory.save()
+        """Sleep, and save meanwhile what is old enough."""
+        await self._seen.save()
         while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, SAVE_AFTER / 2))
-            await self._memory.save()
+            await asyncio.sleep(min(left, seen_store.SAVE_AFTER / 2))
+            await self._seen.save()

@@ -11,7 +11,8 @@ from airflow_provider_iinked.arguments import NOTSET
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.deletion.plan import disappeared, is_gone, make_plan, unrequested_ids
 from airflow_provider_iinked.deletion.request import parse_deletion_request, read_copies
-from airflow_provider_iinked.deletion.result import build_answer, incomplete
+from airflow_provider_iinked.deletion.result import PackageOutcome, build_response, partial_failure_error
+from airflow_provider_iinked.deletion.rules import DeletionRules
 from airflow_provider_iinked.deletion.target import check_exactly_one_target
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StateNotAllowedError
 from airflow_provider_iinked.models import VideoList, parse_video
@@ -46,9 +47,15 @@ def order(**arguments):
         "receipt_destination": None,
         "receipts_wanted": False,
         "conn_id": "c",
-        "stamp": TaskIdentity(),
+        "task": TaskIdentity(),
     }
     return parse_deletion_request(**{**defaults, **arguments})
+
+
+def target(**arguments):
+    """The only package of a request."""
+    (only,) = order(**arguments).packages
+    return only
 
 
 # --- the three ways ---------------------------------------------------------------------------------------------------
@@ -108,7 +115,17 @@ BAD_ORDERS = [
     {"verified_copies": [copy()], "meeting_video_ids": None},
     {"verified_copies": [copy()], "package_id": "q"},
     {"verified_copies": [copy()], "package_id": None},
-    {"verified_copies": [copy(), copy("w", "q")]},
+    {"verified_copies": [copy(), copy("w", "q")], "package_id": "p"},
+    {"verified_copies": [copy(), copy("w", "q")], "meeting_video_ids": "v"},
+    {"verified_copies": [], "package_id": [], "meeting_video_ids": "v"},
+    {"package_id": ["p", "q"], "meeting_video_ids": "v"},
+    {"package_id": ["p", "q"]},
+    {"package_id": ["p", ""], "delete_all": True},
+    {"package_id": "*", "delete_all": True},
+    {"package_id": "p", "meeting_video_ids": "v", "min_copies": 2},
+    {"verified_copies": [copy()], "min_copies": 0},
+    {"verified_copies": [copy()], "min_copies": "2"},
+    {"verified_copies": [copy()], "max_parallel": 0},
 ]
 
 
@@ -119,23 +136,46 @@ def test_what_is_missing_contradictory_or_empty_handed_is_refused(arguments):
 
 
 def test_delete_all_means_what_the_list_shows():
-    assert order(package_id="p", delete_all=True).meeting_video_ids is None
+    assert target(package_id="p", delete_all=True).meeting_video_ids is None
 
 
 def test_an_empty_list_means_nothing():
-    assert order(package_id="p", meeting_video_ids=[]).meeting_video_ids == ()
-    assert order(verified_copies=[]).meeting_video_ids == ()
-    assert order(verified_copies=[copy()], meeting_video_ids=[]).meeting_video_ids == ()
+    assert target(package_id="p", meeting_video_ids=[]).meeting_video_ids == ()
+    assert order(verified_copies=[]).packages == ()
+    assert target(verified_copies=[], package_id="p").meeting_video_ids == ()
+    assert target(verified_copies=[copy()], meeting_video_ids=[]).meeting_video_ids == ()
 
 
 def test_the_package_is_taken_from_the_records():
-    assert order(verified_copies=[copy()]).package_id == "p"
+    assert target(verified_copies=[copy()]).package_id == "p"
 
 
 def test_records_may_be_narrowed():
-    narrowed = order(verified_copies=[copy("a"), copy("b")], meeting_video_ids=["B"])
+    narrowed = target(verified_copies=[copy("a"), copy("b")], meeting_video_ids=["B"])
     assert narrowed.meeting_video_ids == ("B",)
-    assert narrowed.copy_of("B").meeting_video_id == "b"
+    assert [found.meeting_video_id for found in narrowed.copies_of("B")] == ["b"]
+
+
+def test_copies_may_span_packages_and_the_result_is_a_list_then():
+    several = order(verified_copies=[[copy("v", "p"), copy("w", "p")], [copy("v", "q")]])
+    assert [(t.package_id, t.meeting_video_ids) for t in several.packages] == [("p", ("v", "w")), ("q", ("v",))]
+    assert several.as_list
+    assert not order(verified_copies=[copy()]).as_list
+
+
+def test_a_package_that_is_named_and_has_no_copies_has_nothing_to_delete():
+    named = order(verified_copies=[copy()], package_id=["p", "q"])
+    assert [(t.package_id, t.meeting_video_ids) for t in named.packages] == [("p", ("v",)), ("q", ())]
+
+
+def test_a_list_of_packages_with_delete_all_means_what_each_list_shows():
+    everything = order(package_id=["p", "q"], delete_all=True)
+    assert [(t.package_id, t.meeting_video_ids) for t in everything.packages] == [("p", None), ("q", None)]
+
+
+def test_an_empty_list_of_packages_is_nothing():
+    assert order(package_id=[], delete_all=True).packages == ()
+    assert order(package_id=[], delete_all=True).as_list
 
 
 # --- verified copies --------------------------------------------------------------------------------------------------
@@ -156,11 +196,17 @@ class Lazy(list):
     ],
 )
 def test_lists_of_lists_are_flattened(value):
-    assert [found.meeting_video_id for found in read_copies(value).values()] == ["a", "b"]
+    assert list(read_copies(value)["p"]) == ["a", "b"]
 
 
 def test_one_record_by_itself_and_the_same_record_twice_are_one():
-    assert len(read_copies(copy())) == len(read_copies([copy(), [copy()]])) == 1
+    assert read_copies(copy()) == read_copies([copy(), [copy()]])
+    assert len(read_copies(copy())["p"]["v"]) == 1
+
+
+def test_records_of_one_recording_may_lie_in_several_places():
+    found = read_copies([copy(folder="s3://one"), copy(folder="s3://two")])["p"]["v"]
+    assert [place.uri for place in found] == ["s3://one/p/v.mp4", "s3://two/p/v.mp4"]
 
 
 def nested(levels):
@@ -195,6 +241,9 @@ BAD_COPIES = [
     [copy(), copy(size=6)],
     [copy(), copy(sha256="b" * 64)],
     [copy("v"), copy("V", size=6)],
+    [copy(folder="s3://one"), copy(folder="s3://two", size=6)],
+    [copy(folder="s3://one"), copy(folder="s3://two", sha256="b" * 64)],
+    [copy(), copy(custody_uri="file:///other/p/v.custody.json")],
     [copy("a"), copy("b", uri=copy("a")["uri"])],
     [copy("a"), copy("b", custody_uri=copy("a")["custody_uri"])],
 ]
@@ -248,12 +297,12 @@ def test_a_plan_deletes_only_what_was_asked_for_is_listed_and_is_in_an_allowed_s
 
 def test_an_answer_that_names_what_was_neither_asked_for_nor_gone_before_has_strangers():
     named = listing(a="deleted", B="deleted", c="deleted").videos
-    assert unrequested_ids(named, asked={"a"}, gone_before={"b"}) == ["c"]
+    assert unrequested_ids(named, requested={"a"}, gone_before={"b"}) == ["c"]
 
 
 def test_what_was_live_and_is_gone_unasked_has_vanished():
     before = listing(a="archived", b="archived", c="deleted", d="archived", e="queued")
-    assert disappeared(before, listing(a="deleted", d="archived"), asked={"a"}) == ["b", "e"]
+    assert disappeared(before, listing(a="deleted", d="archived"), requested={"a"}) == ["b", "e"]
 
 
 @pytest.mark.parametrize(("now", "gone"), [({"a": "deleted"}, True), ({}, True), ({"a": "archived"}, False)])
@@ -264,11 +313,23 @@ def test_a_recording_is_gone_when_deleted_or_not_listed(now, gone):
 # --- the answer -------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_merges_the_apis_words_without_urls():
-    plan = make_plan(listing(a="archived", b="deleted"), ("a", "b", "x"), ("archived",))
-    told = {"meetingVideoId": "a", "state": "deleted", "url": "https://h/v?t=1", "timeUrlExpires": "t"}
-    answer = build_answer(order(package_id="p", meeting_video_ids=["a", "b", "x"]), plan, {"a": told})
-    assert answer == {
+def rules_for(wanted, **states):
+    return DeletionRules("p", listing(**states), listed_at=0.0, wanted=wanted, states=("archived",), guarded=False)
+
+
+def deleted(rules, video, **fields):
+    """Let a recording be deleted, as the API says and a list shows."""
+    rules.receipt_written(video)
+    rules.begin_request(video, now=1.0)
+    rules.answered(video, [parse_video({"meetingVideoId": video, "state": "deleted", **fields})])
+    now = {v.meeting_video_id: "deleted" if v.meeting_video_id == video else v.state for v in rules.listing.videos}
+    rules.take_list(listing(**now), listed_at=2.0)
+
+
+def test_the_response_merges_the_apis_words_without_urls_and_without_undocumented_fields():
+    rules = rules_for(("a", "b", "x"), a="archived", b="deleted")
+    deleted(rules, "a", url="https://h/v?t=1", timeUrlExpires="t", secretNote="x")
+    assert build_response(PackageOutcome("p", rules)) == {
         "packageId": "p",
         "videos": [
             {"meetingVideoId": "b", "state": "deleted"},
@@ -278,16 +339,47 @@ def test_the_answer_merges_the_apis_words_without_urls():
     }
 
 
+def test_a_preview_names_what_would_be_deleted_only():
+    rules = rules_for(None, a="archived", b="deleted")
+    assert build_response(PackageOutcome("p", rules), preview=True) == {
+        "packageId": "p",
+        "videos": [{"meetingVideoId": "a", "state": "archived"}],
+        "preview": True,
+    }
+
+
 def test_the_error_of_a_partial_deletion_says_what_was_done_and_what_was_not():
-    plan = make_plan(listing(a="archived", b="archived", c="archived"), None, ("archived",))
-    failures = {"b": exceptions.VerificationError("its copy is gone")}
-    error = incomplete("p", plan, {"a": None}, failures)
+    rules = rules_for(None, a="archived", b="archived", c="archived")
+    deleted(rules, "a")
+    rules.fail("b", exceptions.VerificationError("its copy is gone"))
+    error = partial_failure_error([PackageOutcome("p", rules)])
     assert type(error) is exceptions.VerificationError
     for words in ("b: its copy is gone", "Deleted by this task: a", "not confirmed: c", "Clearing the task is safe"):
         assert words in str(error)
 
 
-def test_an_error_that_a_retry_may_mend_stands_for_the_others():
-    plan = make_plan(listing(a="archived", b="archived"), None, ("archived",))
-    failures = {"a": exceptions.VerificationError("x"), "b": exceptions.StorageError("y")}
-    assert type(incomplete("p", plan, {}, failures)) is exceptions.StorageError
+def test_a_deletion_that_no_list_has_shown_is_named_as_such():
+    rules = rules_for(None, a="archived", b="archived")
+    rules.receipt_written("a")
+    rules.begin_request("a", now=1.0)
+    rules.answered("a", [parse_video({"meetingVideoId": "a", "state": "deleted"})])
+    stopped = exceptions.AuthenticationError("the key is refused")
+    error = partial_failure_error([PackageOutcome("p", rules, error=stopped)], stopped_by=stopped)
+    assert "Deleted by this task: a. The API says so, and no list has shown it yet: a." in str(error)
+
+
+def test_an_error_that_a_retry_may_help_stands_for_the_others():
+    rules = rules_for(None, a="archived", b="archived")
+    rules.fail("a", exceptions.VerificationError("x"))
+    rules.fail("b", exceptions.StorageError("y"))
+    assert type(partial_failure_error([PackageOutcome("p", rules)])) is exceptions.StorageError
+
+
+def test_the_error_about_several_packages_names_those_that_failed_only():
+    outcomes = [PackageOutcome(name, rules_for((), a="archived")) for name in ("fine", "also-fine")]
+    outcomes.append(PackageOutcome("bad", error=exceptions.PackageNotFoundError("it does not exist")))
+    error = partial_failure_error(outcomes)
+    assert type(error) is exceptions.PackageNotFoundError
+    assert "2 of 3 packages have no error" in str(error)
+    assert "Package bad: it does not exist." in str(error)
+    assert "fine:" not in str(error)

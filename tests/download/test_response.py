@@ -9,21 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_iinked import exceptions
-from airflow_provider_iinked.download.errors import incomplete
-from airflow_provider_iinked.download.hashing import Digest
+from airflow_provider_iinked.download.errors import partial_failure_error
+from airflow_provider_iinked.download.hashing import BackgroundSha256
 from airflow_provider_iinked.download.http import check_recording_url
 from airflow_provider_iinked.download.log_masking import secrets_of
 from airflow_provider_iinked.download.progress import describe
-from airflow_provider_iinked.download.response import Answer, ResponseAction, classify_response, known_total
+from airflow_provider_iinked.download.response import DownloadResponse, ResponseAction, classify_response, known_total
 from airflow_provider_iinked.media.container import container_suffix, looks_like_page
-from airflow_provider_iinked.models import StoredVideo
 
 ETAG = '"abc"'
 
 
 def meaning(status, offset=0, **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return classify_response(Answer(status, named), offset=offset, validator=ETAG, total=100).name
+    return classify_response(DownloadResponse(status, named), offset=offset, validator=ETAG, total=100).name
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_a_part_continues_only_what_it_belongs_to(content_range, etag, expected)
     ],
 )
 def test_only_a_strong_validator_is_relied_on(headers, expected):
-    assert Answer(200, headers).validator == expected
+    assert DownloadResponse(200, headers).validator == expected
 
 
 @pytest.mark.parametrize(
@@ -103,12 +102,12 @@ def test_only_a_strong_validator_is_relied_on(headers, expected):
 )
 def test_at_least_one_length_is_known_and_all_agree(length, expected, total):
     headers = {} if length is None else {"content-length": length}
-    found, problem = known_total(Answer(200, headers), expected)
+    found, problem = known_total(DownloadResponse(200, headers), expected)
     assert (found, problem is None) == (total, total is not None)
 
 
 def test_the_length_of_a_chunked_answer_is_not_believed():
-    assert Answer(200, {"content-length": "5", "transfer-encoding": "chunked"}).length is None
+    assert DownloadResponse(200, {"content-length": "5", "transfer-encoding": "chunked"}).length is None
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,7 @@ def test_a_page_is_known_by_its_type_or_its_first_bytes(start, content_type, pag
 
 @given(st.lists(st.binary(max_size=2000), max_size=30))
 def test_the_digest_is_that_of_all_chunks(chunks):
-    digest = Digest()
+    digest = BackgroundSha256()
     for chunk in chunks:
         digest.update(chunk)
     assert digest.finish() == hashlib.sha256(b"".join(chunks)).hexdigest()
@@ -197,7 +196,6 @@ def test_progress_says_bytes_percent_rate_and_time_left(arguments, text):
 
 
 def test_the_error_of_a_partial_download_says_what_was_done_and_what_was_not():
-    stored = [StoredVideo("p", "a", "file:///d/p/a.mp4", 1, "0" * 64, "file:///d/p/a.custody.json")]
     failures = {
         "b": exceptions.VerificationError("x"),
         "c": exceptions.TransferError(
@@ -205,9 +203,9 @@ def test_the_error_of_a_partial_download_says_what_was_done_and_what_was_not():
         ),
     }
     failures["c"].retry_after = 9.0
-    error = incomplete("p", "file:///d/p", stored, failures)
+    error = partial_failure_error("p", "file:///d/p", ["a"], failures)
     assert (type(error), error.retry_after) == (exceptions.TransferError, 9.0)
-    for words in ("c: it broke off", "Copied and proved: a", "Clearing the task is safe"):
+    for words in ("c: it broke off", "Copied and verified: a", "Clearing the task is safe"):
         assert words in str(error)
 
 

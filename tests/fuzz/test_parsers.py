@@ -16,11 +16,13 @@ from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.custody import record as custody
 from airflow_provider_iinked.deletion.plan import disappeared, make_plan, unrequested_ids
 from airflow_provider_iinked.deletion.request import read_copies
-from airflow_provider_iinked.download.response import Answer, classify_response, known_total
+from airflow_provider_iinked.download.response import DownloadResponse, classify_response, known_total
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.models import Video, VideoList, parse_package, parse_video, parse_videos
 from airflow_provider_iinked.waiting.events import read_event
-from airflow_provider_iinked.waiting.wait_condition import judge, parse_wait_condition, ready_answer, retention_warnings
+from airflow_provider_iinked.waiting.wait_condition import WaitCondition, evaluate
+from airflow_provider_iinked.waiting.wait_progress import WaitProgress
+from airflow_provider_iinked.waiting.wait_warnings import due_warnings
 from tests.fuzz.bodies import PACKAGE_ID, RECORD, SEEDS, SHORT, VIDEO, Fuzzer
 
 BODIES = int(os.environ.get("BODIES", "20000"))
@@ -31,10 +33,16 @@ REQUESTS = (
     protocol.list_packages({}, take=1, skip=0),
     *protocol.delete_video(PACKAGE_ID, "4c512b8a"),
 )
-CRITERIA = parse_wait_condition(
-    package_id=PACKAGE_ID, meeting_video_ids=["other"], min_videos=1, on_failed="fail", on_deleted="fail"
+CONDITION = WaitCondition.from_dict(
+    {
+        "package_id": PACKAGE_ID,
+        "meeting_video_ids": ["other"],
+        "min_videos": 1,
+        "on_failed": "fail",
+        "on_deleted": "fail",
+    }
 )
-NOW = pendulum.datetime(2026, 11, 24)
+NOW = pendulum.datetime(2026, 11, 24).timestamp()
 
 
 def use_video(video: Video) -> None:
@@ -53,10 +61,12 @@ def use_answer(answer: dict[str, Any]) -> None:
     for video in videos:
         use_video(video)
     listing = VideoList(videos)
-    unrequested_ids(videos, asked={"other"}, gone_before=set())
-    disappeared(listing, VideoList(videos[:1]), asked=set())
-    retention_warnings(videos, NOW)
-    json.dumps(ready_answer(PACKAGE_ID, judge(videos, CRITERIA).archived))
+    unrequested_ids(videos, requested={"other"}, gone_before=set())
+    disappeared(listing, VideoList(videos[:1]), requested=set())
+    json.dumps(due_warnings(PACKAGE_ID, videos, NOW, {}).given)
+    progress = WaitProgress(CONDITION, 1)
+    progress.note(PACKAGE_ID, evaluate(videos, CONDITION, PACKAGE_ID))
+    json.dumps(progress.result())
     make_plan(listing, [VIDEO["meetingVideoId"]], ("archived",))
 
 
@@ -87,24 +97,25 @@ def try_record(fuzzer: Fuzzer) -> None:
 
 def try_copies(fuzzer: Fuzzer) -> None:
     """An XCom that is to be deletion's proof."""
-    for copy in read_copies(fuzzer.value([SHORT])).values():
-        custody.location_mismatches(copy)
+    for package in read_copies(fuzzer.value([SHORT])).values():
+        for copy in (copy for places in package.values() for copy in places):
+            custody.location_mismatches(copy)
 
 
 def try_event(fuzzer: Fuzzer) -> None:
     """A trigger's event as it comes back through the database."""
-    outcome = read_event(fuzzer.value(SEEDS[4]))
+    outcome = read_event(fuzzer.value(SEEDS[4]), CONDITION)
     assert outcome.error is None or isinstance(outcome.error, IinkedSignError)
 
 
 def try_head(fuzzer: Fuzzer) -> None:
     """The head of an answer of a recording's host."""
-    answer = Answer(fuzzer.rng.choice(STATUSES), fuzzer.headers())
+    answer = DownloadResponse(fuzzer.rng.choice(STATUSES), fuzzer.headers())
     offset, total = fuzzer.rng.choice([(0, None), (5, 100), (0, 100)])
     classify_response(answer, offset=offset, validator=fuzzer.rng.choice([None, '"abc"']), total=total)
     known_total(answer, fuzzer.rng.choice([None, 100]))
     assert answer.wait is None or answer.wait >= 0
-    assert answer.is_encoded in (True, False)
+    assert isinstance(answer.compressions, tuple)
 
 
 @pytest.mark.parametrize(

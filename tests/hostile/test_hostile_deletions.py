@@ -127,7 +127,9 @@ def test_clearing_it_sends_nothing_more(ground, shape, listed):
     assert platform.deleted == ["Aa"]
 
 
-NOT_DONE = {name: shape for name, shape in SHAPES.items() if name not in ("no videos", "videos null")}
+# The refusal is the API's word; a test of its own has it.
+_OTHERWISE = ("no videos", "videos null", "404 with a code")
+NOT_DONE = {name: shape for name, shape in SHAPES.items() if name not in _OTHERWISE}
 
 
 @pytest.mark.parametrize("shape", NOT_DONE.values(), ids=NOT_DONE)
@@ -145,6 +147,22 @@ def test_a_deletion_that_was_not_done_is_never_taken_for_done(three, shape, monk
     with pytest.raises(exceptions.IinkedSignError) as caught:
         ground.delete(**arguments)
     assert not isinstance(caught.value, exceptions.IinkedSignPermanentError)
+    assert platform.deleted == []
+
+    del platform.on["delete"]
+    platform.asked.clear()
+    ends_well(three)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refusal_with_a_code_is_the_apis_word_and_is_not_repeated(three, status):
+    ground, arguments = three
+    platform = ground.platform
+    platform.on["delete"] = lambda asked: reply(status, {"error": "video_locked", "message": "m"})
+    with pytest.raises(exceptions.RequestRefusedError, match="video_locked") as caught:
+        ground.delete(**arguments)
+    assert isinstance(caught.value, exceptions.IinkedSignPermanentError)
+    assert len(platform.calls("delete")) == 3
     assert platform.deleted == []
 
     del platform.on["delete"]
@@ -324,21 +342,15 @@ def test_an_open_receipt_is_completed_also_by_an_id_of_another_case(ground):
 
 
 def test_a_recording_that_one_look_shows_as_gone_and_the_next_as_live_is_not_asked_for(ground, monkeypatch):
-    from airflow_provider_iinked.deletion import workflow as run
-
-    ground.platform.add("v")
+    monkeypatch.setattr("airflow_provider_iinked.deletion.plan.MAX_LIST_AGE", -1.0)
+    platform = ground.platform
+    platform.add("v")
     copies = ground.download()
-    ground.platform.videos["v"]["duration"] = "PT9S"
-    looks = []
-    really = run._Deletion._listed
-
-    def listed(deletion, video):
-        looks.append(video)
-        return None if len(looks) == 1 else really(deletion, video)
-
-    monkeypatch.setattr(run._Deletion, "_listed", listed)
+    platform.videos["v"]["duration"] = "PT9S"
+    shown = platform.listing()
+    platform.once("list", reply(200, shown), reply(200, {**shown, "videos": []}), reply(200, shown))
     ground.delete(verified_copies=copies)
-    assert ground.platform.calls("delete") == []
+    assert platform.calls("delete") == []
 
 
 # --- connections -----------------------------------------------------------------------------------------------------

@@ -197,12 +197,12 @@ def test_the_copies_are_proved_anew_after_a_wait(chain):
     headers = {"Retry-After": "1"}
     chain.sim.faults.add(Fault(call="delete", kind="status", status=429, headers=headers))
 
-    def damage(seconds):
+    def damage(deletion, seconds):
         chain.path("p", "a.mp4").write_bytes(b"damaged")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deletion_run.time, "sleep", damage)
-        with pytest.raises(exceptions.VerificationError, match="not proved"):
+        patch.setattr(deletion_run._Deletion, "_pause", damage)
+        with pytest.raises(exceptions.VerificationError, match="not verified"):
             chain.delete(verified_copies=copies)
     assert chain.ledger.deletions == []
 
@@ -280,7 +280,7 @@ def test_what_vanished_unseen_is_warned_of(chain, caplog):
     chain.package("a", "neighbour", package_id="p")
     chain.sim.quirks.hostile = "deletes_more_hidden"
     chain.delete(package_id="p", meeting_video_ids="a")
-    assert "Gone meanwhile, not asked for by this task: neighbour" in caplog.text
+    assert "Deleted by something else during this task: neighbour" in caplog.text
 
 
 def test_an_answer_that_names_nothing_is_settled_by_the_list(three):

@@ -17,9 +17,9 @@ from airflow_provider_iinked.simulator import Fault
 def slow_store(clock, monkeypatch):
     """Receipts take their time: what happens meanwhile is the test's to say, for each in turn."""
     happens = []
-    write = ReceiptStore.request
+    write = ReceiptStore.open
 
-    def request(self, *arguments, **more):
+    def open_receipt(self, *arguments, **more):
         receipt = write(self, *arguments, **more)
         seconds, act = happens.pop(0) if happens else (0.0, None)
         clock.offset += seconds
@@ -27,7 +27,7 @@ def slow_store(clock, monkeypatch):
             act()
         return receipt
 
-    monkeypatch.setattr(ReceiptStore, "request", request)
+    monkeypatch.setattr(ReceiptStore, "open", open_receipt)
     return happens
 
 
@@ -159,17 +159,7 @@ def test_what_is_gone_after_a_refusal_is_warned_of(copied, meanwhile, caplog):
     meanwhile.before_first_deletion(vanish)
     with caplog.at_level(logging.WARNING):
         chain.delete(verified_copies=copies)
-    assert "Gone meanwhile, not asked for by this task: neighbour" in caplog.text
-
-
-def test_waiting_for_a_turn_leaves_the_turn():
-    slept = []
-    pace = sync.Pace(10.0)
-    pace.wait(slept.append)
-    pace.await_turn(slept.append)
-    pace.await_turn(slept.append)
-    assert len(slept) == 2
-    assert all(0 < seconds <= 0.1 for seconds in slept)
+    assert "Deleted by something else during this task: neighbour" in caplog.text
 
 
 def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect, clock, monkeypatch):
@@ -187,8 +177,10 @@ def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect
 
     monkeypatch.setattr(sync, "time", clock)
     opened = sync.SyncClient.__init__
-    monkeypatch.setattr(sync.SyncClient, "__init__", lambda self, settings: opened(self, settings, sleep=sleep))
-    with pytest.raises(exceptions.VerificationError, match="not proved"):
+    monkeypatch.setattr(
+        sync.SyncClient, "__init__", lambda self, settings, **more: opened(self, settings, sleep=sleep, **more)
+    )
+    with pytest.raises(exceptions.VerificationError, match="not verified"):
         chain.delete(verified_copies=copies)
     assert chain.ledger.deletions == []
     assert spoilt[0] > 10

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.download.publication import Publisher
-from airflow_provider_iinked.download.request import DownloadRequest
+from airflow_provider_iinked.download.request import parse_download_request
 from airflow_provider_iinked.download.workflow import download_videos
 from airflow_provider_iinked.exceptions import NotArchivedError, RecordingDeletedError, StorageError, VerificationError
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
@@ -87,7 +87,7 @@ def test_another_data_centres_record_is_left_alone(one, paper, changes):
     one.download("p")
     paper(one.path("p", "v.custody.json"), **changes)
     before = {name: one.path("p", name).read_bytes() for name in one.names("p")}
-    with pytest.raises(VerificationError, match="not this recording's"):
+    with pytest.raises(VerificationError, match="of another origin"):
         one.download("p")
     assert {name: one.path("p", name).read_bytes() for name in one.names("p")} == before
 
@@ -140,7 +140,7 @@ def test_what_is_deleted_at_the_source_and_not_whole_here_is_an_error_and_left_a
     else:
         path = one.path("p", "v.mp4")
         path.unlink() if damage == "copy gone" else path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(VerificationError, match="not its proved copy"):
+    with pytest.raises(VerificationError, match="is not verified"):
         one.download("p", meeting_video_ids=["v"])
     assert aside(one) == []
     assert one.download("p", meeting_video_ids=["v"], allow_partial=True) == []
@@ -169,7 +169,7 @@ def test_without_ids_what_is_not_archived_is_left_for_another_day(one, state):
 @pytest.mark.parametrize("missing", ["w", "nowhere"])
 def test_a_selected_recording_that_is_not_archived_fails_after_the_others_are_copied(one, missing):
     one.sim.add_video("p", "w", state="queued")
-    with pytest.raises(NotArchivedError, match=f"{missing}: .*Copied and proved: v"):
+    with pytest.raises(NotArchivedError, match=f"{missing}: .*Copied and verified: v"):
         one.download("p", meeting_video_ids=[missing, "v"])
     assert one.names("p") == ["v.custody.json", "v.mp4"]
     partial = one.download("p", meeting_video_ids=[missing, "v"], allow_partial=True)
@@ -234,9 +234,9 @@ def test_no_more_are_fetched_at_a_time_than_allowed(chain):
     chain.sim.quirks.recording_rate = 1_000_000
     running, most = [0], [0]
     lock = threading.Lock()
-    from airflow_provider_iinked.download.downloader import Fetch
+    from airflow_provider_iinked.download.recording import RecordingCopy
 
-    really = Fetch.run
+    really = RecordingCopy.download
 
     def run(self, url):
         with lock:
@@ -249,7 +249,7 @@ def test_no_more_are_fetched_at_a_time_than_allowed(chain):
                 running[0] -= 1
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fetch, "run", run)
+        patch.setattr(RecordingCopy, "download", run)
         assert len(chain.download("p", max_parallel=3)) == 6
     assert most[0] == 3
 
@@ -274,12 +274,12 @@ def test_runs_of_the_same_package_at_the_same_time_agree_on_one_copy(one):
     one.sim.add_video("p", "w")
     one.sim.quirks.recording_rate = 400_000
     results, errors = [], []
-    order = DownloadRequest("p", one.destination)
+    request = parse_download_request(package_id="p", destination=one.destination, meeting_video_ids="*")
 
     def run():
         # Airflow 2.11 executes operators in the main thread only; this is all that the operator does.
         try:
-            results.append(download_videos(IinkedSignHook(), order))
+            results.append(download_videos(IinkedSignHook(), request))
         except Exception as error:
             errors.append(error)
 
@@ -319,18 +319,18 @@ def test_a_first_run_whose_copy_is_not_proved_is_not_taken_for_done(chain, monke
     chain.package("v", package_id="p")
     really = Publisher.publish
 
-    def publish(self, video, fetched):
+    def publish(self, *copy, **options):
         chain.download("p")
         paper(chain.path("p", "v.custody.json"), sha256="0" * 64)
         monkeypatch.setattr(Publisher, "publish", really)
-        return really(self, video, fetched)
+        return really(self, *copy, **options)
 
-    def once(self, video, fetched):
+    def once(self, *copy, **options):
         monkeypatch.setattr(Publisher, "publish", really)
-        return publish(self, video, fetched)
+        return publish(self, *copy, **options)
 
     monkeypatch.setattr(Publisher, "publish", once)
-    with pytest.raises(VerificationError, match="not proved"):
+    with pytest.raises(VerificationError, match="does not agree with its record"):
         chain.download("p")
 
 
@@ -370,7 +370,7 @@ def test_a_run_that_is_broken_off_publishes_nothing_and_the_next_cleans_up(one, 
     class Killed(BaseException):
         pass
 
-    def die(self, video, fetched):
+    def die(self, *copy, **options):
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from airflow_provider_iinked.download import existing_copy as archive_existing
+from airflow_provider_iinked.download import existing_copy
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage import local, open_store
 from airflow_provider_iinked.storage.quarantine import quarantine
@@ -26,19 +26,19 @@ def stale(chain):
 
 @pytest.fixture
 def meanwhile_at(monkeypatch):
-    """Let something happen while a run judges what lies there for the first or the second time."""
-    judge, calls = archive_existing._judge, []
+    """Let something happen while a run checks what is there for the first or the second time."""
+    check, calls = existing_copy._check, []
 
     def let(number, act):
         def slow(*arguments):
-            found = judge(*arguments)
+            found = check(*arguments)
             calls.append(found)
             if len(calls) == number:
-                monkeypatch.setattr(archive_existing, "_judge", judge)
+                monkeypatch.setattr(existing_copy, "_check", check)
                 act()
             return found
 
-        monkeypatch.setattr(archive_existing, "_judge", slow)
+        monkeypatch.setattr(existing_copy, "_check", slow)
 
     return let
 
@@ -46,7 +46,7 @@ def meanwhile_at(monkeypatch):
 def test_what_another_run_published_meanwhile_is_not_moved(stale, meanwhile_at):
     """The other run sets the same copy aside and publishes a new one while this run still judges."""
     meanwhile_at(2, lambda: stale.download("p"))
-    with pytest.raises(StorageError, match="another run is at work"):
+    with pytest.raises(StorageError, match="another run is writing to it"):
         stale.download("p")
     assert stale.path("p", "v.mp4").read_bytes() == stale.sim.content("v")
     record = json.loads(stale.path("p", "v.custody.json").read_text())
@@ -58,7 +58,7 @@ def test_what_another_run_published_meanwhile_is_not_moved(stale, meanwhile_at):
 
 def test_a_look_that_comes_out_otherwise_the_second_time_moves_nothing(stale, meanwhile_at):
     meanwhile_at(1, lambda: stale.path("p", "v.mp4").write_bytes(stale.sim.content("v")))
-    with pytest.raises(StorageError, match="changed while it was looked at"):
+    with pytest.raises(StorageError, match="changed during the check"):
         stale.download("p")
     assert stale.names("p") == ["v.custody.json", "v.mp4"]
 

@@ -13,9 +13,9 @@ import pytest
 
 from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.exceptions import (
+    CertificateError,
     ConnectionSettingsError,
     IinkedSignError,
-    ServiceUnavailableError,
     TransferError,
 )
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
@@ -30,7 +30,7 @@ LAX = {"verify": False, "verify_ssl": False, "ssl": False, "cert_reqs": "CERT_NO
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
 
     def set_connection(host: str, **extra: Any) -> None:
@@ -63,7 +63,7 @@ def test_a_bad_certificate_of_the_api_is_refused(kind: str, call: str, tmp_path:
     certificate = make_certificate(tmp_path / "server.pem", **BAD_CERTIFICATES[kind])
     with hostile_server(lambda path: LISTED, tls=certificate) as (origin, asked):
         connect(origin, **LAX)
-        with pytest.raises(ServiceUnavailableError):
+        with pytest.raises(CertificateError):
             CALLS[call]()
     assert asked == [], "the request, and the key in it, was sent"
 
@@ -76,7 +76,7 @@ def test_trusting_its_issuer_does_not_mend_a_bad_certificate(
     with hostile_server(lambda path: LISTED, tls=certificate) as (origin, asked):
         connect(origin)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        with pytest.raises(ServiceUnavailableError):
+        with pytest.raises(CertificateError):
             CALLS["worker"]()
     assert asked == []
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError
-from airflow_provider_iinked.storage.url import check_destination, join
+from airflow_provider_iinked.storage.url import check_destination, failure_domain, join
 
 REFUSED = {
     "None": None,
@@ -84,3 +84,21 @@ def test_any_text_passes_or_is_refused_and_what_passes_passes_again(value):
 def test_names_are_joined_below_a_destination():
     assert join("s3://bucket/", "p", "v.mp4") == "s3://bucket/p/v.mp4"
     assert join(check_destination("file:///"), "p", "v.mp4") == "file:///p/v.mp4"
+
+
+@pytest.mark.parametrize(
+    ("url", "domain"),
+    [
+        ("s3://conn@Bucket/a", "s3://bucket"),
+        ("s3a://bucket/b", "s3://bucket"),
+        ("gs://bucket/b", "gs://bucket"),
+        ("gcs://x@bucket", "gs://bucket"),
+        ("abfs://conn@container/x", "abfs://container"),
+        ("abfss://container@account.dfs.core.windows.net/x", "abfs://account.dfs.core.windows.net"),
+        ("ssh://conn@host/x", "sftp://host"),
+        ("file:///data/a", "file:"),
+        ("local:///mnt/b", "file:"),
+    ],
+)
+def test_a_failure_domain_is_the_store_with_its_bucket_container_or_host(url, domain):
+    assert failure_domain(url) == domain

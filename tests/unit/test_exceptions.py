@@ -18,6 +18,7 @@ ALL = {
 PASSING = {
     "IinkedSignError",
     "ServiceUnavailableError",
+    "TaskStoppedError",
     "ServerError",
     "RateLimitError",
     "UnexpectedAnswerError",
@@ -32,6 +33,9 @@ PERMANENT = {
     "InvalidArgumentError",
     "ConnectionSettingsError",
     "UnknownHostError",
+    "CertificateError",
+    "PackagesFailedError",
+    "RetentionEndsSoonError",
     "AuthenticationError",
     "RequestRefusedError",
     "NotFoundError",
@@ -40,6 +44,7 @@ PERMANENT = {
     "StateNotAllowedError",
     "UnrequestedDeletionError",
     "VerificationError",
+    "ApprovalError",
     "RecordingFailedError",
     "RecordingDeletedError",
 }
@@ -83,3 +88,15 @@ def test_an_error_keeps_what_the_answer_told():
 )
 def test_an_error_of_others_is_named_by_type_and_number_never_by_its_text(error, reason):
     assert exceptions.reason_of(error) == reason
+
+
+def test_a_retryable_error_stands_for_several_with_its_status_code_and_pause():
+    passing = exceptions.RateLimitError("429", status=429, error_code="busy", retry_after=7.0)
+    error = exceptions.most_retryable([exceptions.VerificationError("x"), passing], "2 failed")
+    assert (type(error), str(error)) == (exceptions.RateLimitError, "2 failed")
+    assert (error.status, error.error_code, error.retry_after) == (429, "busy", 7.0)
+
+
+def test_permanent_errors_alone_are_stood_for_by_the_first():
+    errors = [exceptions.VerificationError("x"), exceptions.PackageNotFoundError("y")]
+    assert type(exceptions.most_retryable(errors, "2 failed")) is exceptions.VerificationError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -171,6 +172,8 @@ def test_a_wait_cancelled_while_its_key_is_exchanged_gives_both_shares_back(
     iinked_simulator: IinkedSimulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_iinked.api import async_client as aio
+    from airflow_provider_iinked.api import shared_client
+    from airflow_provider_iinked.hooks.iinked_sign import aread_settings
     from airflow_provider_iinked.waiting.connection_cache import TriggerClient
 
     real = aio.AsyncClient.close
@@ -180,17 +183,38 @@ def test_a_wait_cancelled_while_its_key_is_exchanged_gives_both_shares_back(
         await asyncio.sleep(5)
 
     async def run() -> int:
-        access = TriggerClient("iinked_sign_default")
-        await access.open()
+        access = TriggerClient("iinked_sign_default", aread_settings)
+        refused = await access.open()
         iinked_simulator.rotate_api_key()
         connect()
         monkeypatch.setattr(aio.AsyncClient, "close", slow)
-        renewing = asyncio.create_task(access.renew(asyncio.get_running_loop().time()))
+        renewing = asyncio.create_task(access.renew(refused))
         await asyncio.sleep(1.0)
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
         monkeypatch.setattr(aio.AsyncClient, "close", real)
         await access.close()
-        return aio.open_clients()
+        return shared_client.open_clients()
 
     assert asyncio.run(run()) == 0
+
+
+@pytest.mark.parametrize("name", ["never_fail", "silent_fail"])
+def test_what_has_no_meaning_in_the_triggerer_is_refused_when_the_dag_is_parsed(name: str) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError, match=rf"^{name} .*soft_fail"):
+        sensor(deferrable=True, **{name: True})
+    sensor(deferrable=False, **{name: True})
+
+
+def test_on_kill_ends_the_poke_in_flight_and_sends_nothing_more(iinked_simulator: IinkedSimulator) -> None:
+    package = iinked_simulator.add_package(videos=[{"state": "queued"}])
+    iinked_simulator.faults.add(Fault(call="list", kind="stall", seconds=15, on=2))
+    waiting = sensor(package, timeout=60.0)
+    assert waiting.poke({}) is False
+    threading.Timer(0.5, waiting.on_kill).start()
+    begun = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(exceptions.ServiceUnavailableError):
+            waiting.poke({})
+    assert time.monotonic() - begun < 5
+    assert len(iinked_simulator.ledger.requests()) == 2

@@ -16,8 +16,7 @@ import pytest
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
-from airflow_provider_iinked.waiting import package_poller as follow
-from airflow_provider_iinked.waiting import seen_store as told
+from airflow_provider_iinked.waiting import seen_store
 from tests.waiting.raw_server import Asked, http, listing, raw_server
 
 
@@ -66,7 +65,7 @@ def ids(events: list[dict[str, Any]]) -> list[str]:
 
 @pytest.fixture
 def save_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "SAVE_AFTER", 0.2)
+    monkeypatch.setattr(seen_store, "SAVE_AFTER", 0.2)
 
 
 def test_each_recording_is_told_once_when_it_is_archived(iinked_simulator: IinkedSimulator) -> None:
@@ -106,7 +105,7 @@ def test_memory_forgets_what_is_not_listed_as_archived_any_more(
         return await running
 
     assert sorted(ids(asyncio.run(run()))) == ["a", "b"]
-    assert told.unpack(json.loads(store.values[follow.STATE_KEY])) == {told.digest(package, "b")}
+    assert seen_store.unpack(json.loads(*store.values.values())) == {seen_store.fingerprint(package, "b")}
 
 
 def test_a_store_that_cannot_be_read_delays_and_repeats_nothing(
@@ -213,25 +212,25 @@ def test_its_row_makes_it_again() -> None:
 @pytest.mark.parametrize(
     "arguments", [{"search": ""}, {"states": []}, {"member_id": "None"}, {"poll_interval": 0}, {"all_members": "yes"}]
 )
-def test_an_argument_that_is_empty_handed_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
+def test_an_argument_that_is_empty_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
         IinkedVideosArchivedEventTrigger(**arguments)
 
 
-@pytest.mark.parametrize("count", [0, 1, told.PER_PART, told.PER_PART + 1, 10_000])
+@pytest.mark.parametrize("count", [0, 1, seen_store.PER_PART, seen_store.PER_PART + 1, 10_000])
 def test_what_was_told_is_packed_into_values_below_64_kib(count: int) -> None:
-    digests = {told.digest("p", str(number)) for number in range(count)}
-    values = told.pack(digests)
+    digests = {seen_store.fingerprint("p", str(number)) for number in range(count)}
+    values = seen_store.pack(digests)
     assert all(len(json.dumps(value)) < 64 * 1024 for value in values)
-    assert told.parts(values[0]) == len(values)
-    assert set().union(*map(told.unpack, values)) == digests
+    assert seen_store.parts(values[0]) == len(values)
+    assert set().union(*map(seen_store.unpack, values)) == digests
 
 
 @pytest.mark.parametrize(
     "value", [None, "", 7, {}, {"format": 2, "told": "AAAA"}, {"format": 1, "told": "%%"}, {"format": 1}]
 )
 def test_a_value_that_is_not_understood_holds_nothing(value: Any) -> None:
-    assert told.unpack(value) == set()
+    assert seen_store.unpack(value) == set()
 
 
 def test_the_example_dag_is_scheduled_on_the_asset_that_the_trigger_watches(airflow_db: None) -> None:

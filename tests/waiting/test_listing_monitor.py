@@ -1,4 +1,4 @@
-"""What an answer changes: nothing, unless ids, states or ends of retention do; the decision is the judge's."""
+"""What an answer changes: nothing, unless ids, states or ends of retention do; the decision is the wait condition's."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from airflow_provider_iinked.api.protocol import Response
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.models import parse_videos
-from airflow_provider_iinked.waiting import listing_monitor as watch_module
+from airflow_provider_iinked.waiting import listing_monitor as monitor_module
 from airflow_provider_iinked.waiting.listing_monitor import ListingMonitor
-from airflow_provider_iinked.waiting.wait_condition import judge, parse_wait_condition
+from airflow_provider_iinked.waiting.wait_condition import WaitCondition, evaluate
 
 STATES = ["started", "stopped", "queued", "failed", "archived", "deleted", "paused", "", None, 3]
 VIDEOS = st.lists(
@@ -26,9 +26,20 @@ VIDEOS = st.lists(
     ),
     max_size=4,
 )
-CRITERIA = st.builds(
-    lambda ids, least, failed, deleted: parse_wait_condition(
-        package_id="p", meeting_video_ids=ids, min_videos=least, on_failed=failed, on_deleted=deleted
+
+
+def answer(videos: Any, **more: Any) -> Response:
+    return Response(200, {}, json.dumps({"packageId": "p", "videos": videos, **more}).encode())
+
+
+def condition(**arguments: Any) -> WaitCondition:
+    defaults = {"package_id": "p", "meeting_video_ids": "*", "min_videos": 1, "on_failed": "fail", "on_deleted": "fail"}
+    return WaitCondition.from_dict({**defaults, **arguments})
+
+
+CONDITIONS = st.builds(
+    lambda ids, least, failed, deleted: condition(
+        meeting_video_ids=ids, min_videos=least, on_failed=failed, on_deleted=deleted
     ),
     st.sampled_from(["*", ["a"], ["b", "c"]]),
     st.integers(0, 3),
@@ -37,64 +48,57 @@ CRITERIA = st.builds(
 )
 
 
-def answer(videos: Any, **more: Any) -> Response:
-    return Response(200, {}, json.dumps({"packageId": "p", "videos": videos, **more}).encode())
-
-
-def criteria(**arguments: Any) -> Any:
-    defaults = {"package_id": "p", "meeting_video_ids": "*", "min_videos": 1, "on_failed": "fail", "on_deleted": "fail"}
-    return parse_wait_condition(**{**defaults, **arguments})
-
-
-@given(criteria=CRITERIA, lists=st.lists(VIDEOS, min_size=1, max_size=6))
-def test_every_answer_is_decided_as_the_judge_decides(criteria: Any, lists: list[list[dict[str, Any]]]) -> None:
-    watch, now = ListingMonitor(criteria), time.time()
+@given(wanted=CONDITIONS, lists=st.lists(VIDEOS, min_size=1, max_size=6))
+def test_every_answer_is_decided_as_the_condition_says(wanted: Any, lists: list[list[dict[str, Any]]]) -> None:
+    monitor, now = ListingMonitor(wanted, "p"), time.time()
+    waiting_for: Any = None
     for videos in lists:
         try:
-            expected: Any = judge(parse_videos({"packageId": "p", "videos": videos}, "p"), criteria)
+            expected: Any = evaluate(parse_videos({"packageId": "p", "videos": videos}, "p"), wanted, "p")
         except IinkedSignError as error:
             with pytest.raises(type(error)):
-                watch.examine(answer(videos), secret="", now=now)
+                monitor.examine(answer(videos), secret="", now=now)
             continue
-        news = watch.examine(answer(videos), secret="", now=now)
-        if news is None:
+        change = monitor.examine(answer(videos), secret="", now=now)
+        if change is None:
             assert not expected.ready
-            assert watch.waiting_for == expected.waiting_for
+            assert waiting_for == expected.waiting_for
         else:
-            assert news.readiness.ready == expected.ready
-            assert [v.meeting_video_id for v in news.readiness.archived] == [
+            waiting_for = change.status.waiting_for
+            assert change.status.ready == expected.ready
+            assert [v.meeting_video_id for v in change.status.archived] == [
                 v.meeting_video_id for v in expected.archived
             ]
         if expected.ready:
             return
 
 
-def test_a_new_url_alone_is_no_news_and_builds_no_videos(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = ListingMonitor(criteria())
+def test_a_new_url_alone_is_no_change_and_builds_no_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = ListingMonitor(condition(), "p")
     videos = [{"meetingVideoId": "a", "state": "archived", "url": "1"}, {"meetingVideoId": "b", "state": "queued"}]
-    assert watch.examine(answer(videos), secret="", now=0.0) is not None
-    monkeypatch.setattr(watch_module, "parse_videos", None)
+    assert monitor.examine(answer(videos), secret="", now=0.0) is not None
+    monkeypatch.setattr(monitor_module, "parse_videos", None)
     for number in range(3):
         videos[0]["url"] = f"https://example.com/{number}"
-        assert watch.examine(answer(videos), secret="", now=0.0) is None
+        assert monitor.examine(answer(videos), secret="", now=0.0) is None
 
 
 def test_a_retention_that_comes_near_is_warned_of_once_though_nothing_else_changed() -> None:
-    watch = ListingMonitor(criteria())
+    monitor = ListingMonitor(condition(), "p")
     ends = pendulum.datetime(2026, 12, 24)
     videos = [{"meetingVideoId": "a", "state": "queued", "timeRetention": ends.isoformat()}]
     far, near = ends.subtract(days=8).timestamp(), ends.subtract(days=6).timestamp()
-    assert watch.examine(answer(videos), secret="", now=far).warnings == ()  # type: ignore[union-attr]
-    assert watch.examine(answer(videos), secret="", now=far + 1) is None
-    (warning,) = watch.examine(answer(videos), secret="", now=near).warnings  # type: ignore[union-attr]
+    assert monitor.examine(answer(videos), secret="", now=far).warnings == ()  # type: ignore[union-attr]
+    assert monitor.examine(answer(videos), secret="", now=far + 1) is None
+    (warning,) = monitor.examine(answer(videos), secret="", now=near).warnings  # type: ignore[union-attr]
     assert "video a" in warning
-    assert watch.examine(answer(videos), secret="", now=near + 1) is None
+    assert monitor.examine(answer(videos), secret="", now=near + 1) is None
 
 
-def test_the_same_bytes_after_an_error_are_still_no_news() -> None:
-    watch = ListingMonitor(criteria())
+def test_the_same_bytes_after_an_error_are_still_no_change() -> None:
+    monitor = ListingMonitor(condition(), "p")
     same = answer([{"meetingVideoId": "a", "state": "queued"}])
-    watch.examine(same, secret="", now=0.0)
+    monitor.examine(same, secret="", now=0.0)
     with pytest.raises(IinkedSignError):
-        watch.examine(Response(500, {}, b""), secret="", now=0.0)
-    assert watch.examine(same, secret="", now=0.0) is None
+        monitor.examine(Response(500, {}, b""), secret="", now=0.0)
+    assert monitor.examine(same, secret="", now=0.0) is None

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.waiting.events import read_event
+from airflow_provider_iinked.waiting.wait_condition import WaitCondition
 from tests.waiting.raw_server import CLOSE, RESET, Piece, RawServer, http, listing, raw_server
 from tests.waiting.wait_helpers import make_trigger, run_trigger
 
@@ -94,11 +95,12 @@ def by_sensor() -> Any:
 def by_trigger() -> Any:
     trigger = make_trigger("p", poll_interval=0.05, end_time=time.time() + 6, max_consecutive_errors=1)
     event = asyncio.run(run_trigger(trigger))
-    outcome = read_event(event)
+    condition = WaitCondition.from_dict(trigger.condition)
+    outcome = read_event(event, condition)
     if outcome.error is not None:
         raise outcome.error
-    assert outcome.answer is not None, event
-    return outcome.answer
+    assert outcome.response is not None, event
+    return outcome.response
 
 
 WAYS = pytest.mark.parametrize("wait", [by_sensor, by_trigger])

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from airflow_provider_iinked.api import async_client as aio
+from airflow_provider_iinked.api import async_client, shared_client
 from airflow_provider_iinked.api.settings import ApiSettings
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from tests.waiting.wait_helpers import make_trigger, run_trigger
@@ -47,13 +47,13 @@ def test_two_hundred_waits_share_one_client_and_close_it(iinked_simulator: Iinke
         tasks = await start(waiting(iinked_simulator, 200, poll_interval=2.0))
         while len({record.package_id for record in iinked_simulator.ledger.requests()}) < 200:
             await asyncio.sleep(0.2)
-        during, sockets = aio.open_clients(), iinked_simulator.ledger.sockets(host="api")
+        during, sockets = shared_client.open_clients(), iinked_simulator.ledger.sockets(host="api")
         archive_all(iinked_simulator)
-        return during, sockets, await asyncio.gather(*tasks), aio.open_clients()
+        return during, sockets, await asyncio.gather(*tasks), shared_client.open_clients()
 
     during, sockets, events, after = asyncio.run(run())
     assert (during, after) == (1, 0)
-    assert sockets <= aio.MAX_SOCKETS
+    assert sockets <= async_client.MAX_SOCKETS
     assert {event["status"] for event in events} == {"ready"}
     assert sessions() == 0
 
@@ -89,7 +89,7 @@ def test_a_wait_cancelled_at_any_step_gives_its_share_back(iinked_simulator: Iin
         await asyncio.gather(task, return_exceptions=True)
         await trigger.cleanup()
         await trigger.cleanup()
-        return aio.open_clients()
+        return shared_client.open_clients()
 
     assert asyncio.run(run()) == 0
     assert sessions() == 0
@@ -98,12 +98,12 @@ def test_a_wait_cancelled_at_any_step_gives_its_share_back(iinked_simulator: Iin
 def test_releasing_twice_does_not_close_what_others_use(iinked_simulator: IinkedSimulator) -> None:
     async def run() -> tuple[int, int]:
         settings = ApiSettings(iinked_simulator.api_base, ("api_key", iinked_simulator.api_key))
-        first, second = await aio.lease(settings), await aio.lease(settings)
+        first, second = await shared_client.acquire(settings), await shared_client.acquire(settings)
         await first.release()
         await first.release()
-        between = aio.open_clients()
+        between = shared_client.open_clients()
         await second.release()
-        return between, aio.open_clients()
+        return between, shared_client.open_clients()
 
     assert asyncio.run(run()) == (1, 0)
 
@@ -111,17 +111,17 @@ def test_releasing_twice_does_not_close_what_others_use(iinked_simulator: Iinked
 def test_other_settings_are_another_client(iinked_simulator: IinkedSimulator) -> None:
     async def run() -> int:
         base = iinked_simulator.api_base
-        leases = [
-            await aio.lease(settings)
+        shares = [
+            await shared_client.acquire(settings)
             for settings in (
                 ApiSettings(base, ("api_key", "a")),
                 ApiSettings(base, ("api_key", "b")),
                 ApiSettings(base, ("api_key", "a"), timeout=1.0),
             )
         ]
-        count = aio.open_clients()
-        for lease in leases:
-            await lease.release()
+        count = shared_client.open_clients()
+        for share in shares:
+            await share.release()
         return count
 
     assert asyncio.run(run()) == 3
@@ -157,7 +157,7 @@ def test_a_pause_outlasts_the_client_that_was_told_of_it(iinked_simulator: Iinke
 
     async def run() -> None:
         await run_trigger(make_trigger(package, end_time=time.time() + 0.5))
-        assert aio.open_clients() == 0
+        assert shared_client.open_clients() == 0
         await run_trigger(make_trigger(package))
 
     asyncio.run(run())
@@ -226,11 +226,11 @@ def test_the_hook_lists_without_blocking_and_shares_the_client(iinked_simulator:
     async def run() -> tuple[list[str], list[str], int, int]:
         one, two = IinkedSignHook(), IinkedSignHook()
         videos = [video.meeting_video_id for video in await one.alist_videos(packages[0])]
-        found = [package.package_id async for package in two.alist_packages({"allMembers": True}, page_size=3)]
-        during = aio.open_clients()
+        found = [package.package_id async for package in two.alist_packages(page_size=3, all_members=True)]
+        during = shared_client.open_clients()
         await one.aclose()
         await two.aclose()
-        return videos, found, during, aio.open_clients()
+        return videos, found, during, shared_client.open_clients()
 
     videos, found, during, after = asyncio.run(run())
     assert (videos, sorted(found), during, after) == (["a"], sorted(packages), 1, 0)
@@ -239,7 +239,7 @@ def test_the_hook_lists_without_blocking_and_shares_the_client(iinked_simulator:
 def test_an_answer_that_is_too_long_is_refused(
     iinked_simulator: IinkedSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aio, "MAX_BODY", 100)
+    monkeypatch.setattr(async_client, "MAX_BODY", 100)
     package = iinked_simulator.add_package(videos=["a"])
     event = asyncio.run(run_trigger(make_trigger(package, max_consecutive_errors=0)))
     assert event["type"] == "UnexpectedAnswerError"

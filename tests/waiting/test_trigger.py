@@ -172,12 +172,12 @@ def test_the_event_holds_no_secret_whatever_goes_wrong(iinked_simulator: IinkedS
 def test_an_error_that_nobody_foresaw_is_an_event_too(
     iinked_simulator: IinkedSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_iinked.waiting import listing_monitor as watch
+    from airflow_provider_iinked.waiting import listing_monitor
 
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("secret text")
 
-    monkeypatch.setattr(watch, "judge", broken)
+    monkeypatch.setattr(listing_monitor, "evaluate", broken)
     event = wait(iinked_simulator.add_package())
     assert (event["status"], event["type"]) == ("error", "UnexpectedAnswerError")
     assert "secret text" not in event["message"]

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import pendulum
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_iinked.arguments import PackageIds
 from airflow_provider_iinked.exceptions import (
     InvalidArgumentError,
     RecordingDeletedError,
     RecordingFailedError,
 )
 from airflow_provider_iinked.models import parse_video
-from airflow_provider_iinked.waiting.wait_condition import (
-    WaitCondition,
-    judge,
-    parse_wait_condition,
-    ready_answer,
-    retention_warnings,
-)
+from airflow_provider_iinked.waiting.wait_condition import WaitCondition, evaluate
 
 
 def videos(states):
     return [parse_video({"meetingVideoId": f"v{n}", "state": state}) for n, state in enumerate(states.split())]
 
 
-def criteria(ids=None, min_videos=1, on_failed="fail", on_deleted="fail"):
-    return WaitCondition("p", ids, min_videos, on_failed, on_deleted)
+def condition(ids=None, min_videos=1, on_failed="fail", on_deleted="fail"):
+    return WaitCondition(PackageIds(("p",), as_list=False), ids, min_videos, on_failed, on_deleted)
+
+
+ARGUMENTS = {
+    "package_id": "p",
+    "meeting_video_ids": "*",
+    "min_videos": 1,
+    "on_failed": "fail",
+    "on_deleted": "fail",
+}
 
 
 ALL = [
@@ -54,7 +59,7 @@ ALL = [
 
 @pytest.mark.parametrize(("states", "least", "on_failed", "ready"), ALL)
 def test_without_a_selection_all_that_are_listed_decide(states, least, on_failed, ready):
-    found = judge(videos(states), criteria(min_videos=least, on_failed=on_failed))
+    found = evaluate(videos(states), condition(min_videos=least, on_failed=on_failed), "p")
     assert (found.ready, bool(found.waiting_for)) == (ready, not ready)
 
 
@@ -77,22 +82,22 @@ SELECTED = [
 
 @pytest.mark.parametrize(("states", "ids", "on_failed", "on_deleted", "ready", "archived"), SELECTED)
 def test_with_a_selection_its_recordings_alone_decide(states, ids, on_failed, on_deleted, ready, archived):
-    found = judge(videos(states), criteria(tuple(ids), 5, on_failed, on_deleted))
+    found = evaluate(videos(states), condition(tuple(ids), 5, on_failed, on_deleted), "p")
     assert (found.ready, [video.meeting_video_id for video in found.archived]) == (ready, archived)
 
 
 def test_a_failed_recording_ends_the_wait_unless_told_otherwise():
     with pytest.raises(RecordingFailedError, match="v1 failed"):
-        judge(videos("archived failed"), criteria())
+        evaluate(videos("archived failed"), condition(), "p")
 
 
 def test_a_selected_recording_that_is_deleted_ends_the_wait_unless_told_otherwise():
     with pytest.raises(RecordingDeletedError, match="v1 is deleted"):
-        judge(videos("archived deleted"), criteria(("v1",)))
+        evaluate(videos("archived deleted"), condition(("v1",)), "p")
 
 
 def test_what_is_waited_for_is_named_with_its_state():
-    found = judge(videos("started archived"), criteria(("v0", "v1", "v9"), 1))
+    found = evaluate(videos("started archived"), condition(("v0", "v1", "v9"), 1), "p")
     assert set(found.waiting_for) == {"v0 (started)", "v9 (not listed)"}
 
 
@@ -110,7 +115,7 @@ def test_a_wait_that_is_over_leaves_no_selected_recording_alive_but_archived(sta
     listed = [parse_video({"meetingVideoId": f"v{n}", "state": state}) for n, state in enumerate(states)]
     selection = None if ids is None else tuple(ids)
     try:
-        found = judge(listed, criteria(selection, least, on_failed, on_deleted))
+        found = evaluate(listed, condition(selection, least, on_failed, on_deleted), "p")
     except (RecordingFailedError, RecordingDeletedError):
         return
     chosen = [video for video in listed if ids is None or video.meeting_video_id in ids]
@@ -122,29 +127,38 @@ def test_a_wait_that_is_over_leaves_no_selected_recording_alive_but_archived(sta
         assert ids is not None or sum(video.state in ("archived", "deleted") for video in chosen) >= least
 
 
-NOW = pendulum.datetime(2026, 1, 10)
+def test_the_response_is_the_list_response_with_the_documented_fields():
+    fields = parse_video({"meetingVideoId": "v", "state": "archived", "url": "https://x/y?z=1", "new": 5}).xcom_fields()
+    expected = {"packageId": "p", "videos": [{"meetingVideoId": "v", "state": "archived"}]}
+    assert condition().response({"p": [fields]}) == expected
+
+
+def test_the_response_of_a_list_of_packages_is_a_list_in_the_order_given():
+    several = WaitCondition.from_dict({**ARGUMENTS, "package_id": ["b", "a"]})
+    assert several.response({"a": [], "b": [{"meetingVideoId": "v"}]}) == [
+        {"packageId": "b", "videos": [{"meetingVideoId": "v"}]},
+        {"packageId": "a", "videos": []},
+    ]
+
+
+@pytest.mark.parametrize("package_id", ["p", ["p"], ["p", "q"], []])
+@pytest.mark.parametrize("ids", ["*", []])
+def test_a_condition_is_made_again_from_its_json(package_id, ids):
+    made = WaitCondition.from_dict({**ARGUMENTS, "package_id": package_id, "meeting_video_ids": ids})
+    assert WaitCondition.from_dict(json.loads(json.dumps(made.to_dict()))) == made
 
 
 @pytest.mark.parametrize(
-    ("ends", "state", "warned"),
+    ("arguments", "empty"),
     [
-        ("2026-01-16T23:59:59Z", "archived", True),
-        ("2026-01-17T00:00:00Z", "archived", False),
-        ("2026-01-01T00:00:00Z", "queued", True),
-        ("2026-01-11T00:00:00Z", "deleted", False),
-        (None, "archived", False),
-        ("garbage", "archived", False),
+        ({}, False),
+        ({"package_id": []}, True),
+        ({"meeting_video_ids": []}, True),
+        ({"package_id": ["p"], "meeting_video_ids": []}, True),
     ],
 )
-def test_a_retention_that_ends_within_a_week_is_warned_of(ends, state, warned):
-    listed = [parse_video({"meetingVideoId": "v", "state": state, "timeRetention": ends})]
-    assert bool(retention_warnings(listed, NOW)) is warned
-
-
-def test_the_answer_is_the_list_response_without_urls():
-    listed = parse_video({"meetingVideoId": "v", "state": "archived", "url": "https://x/y?z=1", "size": 5})
-    expected = {"packageId": "p", "videos": [{"meetingVideoId": "v", "state": "archived", "size": 5}]}
-    assert ready_answer("p", [listed]) == expected
+def test_an_empty_list_waits_for_nothing(arguments, empty):
+    assert WaitCondition.from_dict({**ARGUMENTS, **arguments}).is_empty is empty
 
 
 @pytest.mark.parametrize(
@@ -158,13 +172,12 @@ def test_the_answer_is_the_list_response_without_urls():
         ("on_deleted", "wait"),
     ],
 )
-def test_criteria_that_make_no_sense_are_refused_by_name(name, value):
-    arguments = {
-        "package_id": "p",
-        "meeting_video_ids": "*",
-        "min_videos": 1,
-        "on_failed": "fail",
-        "on_deleted": "fail",
-    }
+def test_a_condition_that_makes_no_sense_is_refused_by_name(name, value):
     with pytest.raises(InvalidArgumentError, match=f"^{name}"):
-        parse_wait_condition(**{**arguments, name: value})
+        WaitCondition.from_dict({**ARGUMENTS, name: value})
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_condition_that_lacks_a_field_is_refused_by_name(name):
+    with pytest.raises(InvalidArgumentError, match=f"^{name}"):
+        WaitCondition.from_dict({key: value for key, value in ARGUMENTS.items() if key != name})

@@ -1,0 +1,371 @@
+"""One recording on its way to every destination: check what is there, download once, publish and record each copy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_iinked.download.downloader import (
+    STOPPED,
+    DownloadedRecording,
+    RecordingDownloader,
+    UrlExpiredError,
+)
+from airflow_provider_iinked.download.existing_copy import CopyState, ExistingCopy, inspect_copy
+from airflow_provider_iinked.download.publication import Publisher
+from airflow_provider_iinked.download.request import DownloadRequest
+from airflow_provider_iinked.download.stopping import StopSignal
+from airflow_provider_iinked.download.workers import WorkerPool
+from airflow_provider_iinked.download.writers import FanOutWriter, SingleWriter, UploadOpener
+from airflow_provider_iinked.exceptions import (
+    IinkedSignError,
+    NotArchivedError,
+    RecordingDeletedError,
+    StorageError,
+    TransferError,
+    VerificationError,
+    most_retryable,
+)
+from airflow_provider_iinked.media.check import MediaCheck
+from airflow_provider_iinked.models import StoredVideo, Video
+from airflow_provider_iinked.storage import Store, Upload
+from airflow_provider_iinked.storage.layout import Layout, name_of
+from airflow_provider_iinked.storage.quarantine import quarantine
+from airflow_provider_iinked.storage.url import join
+
+log = logging.getLogger(__name__)
+
+NOT_LISTED = "not listed by the platform"
+DELETED = "deleted on the platform"
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    The folder of one package at one destination.
+
+    :param store: the opened storage.
+    :param folder: the folder's URL.
+    """
+
+    store: Store
+    folder: str
+
+
+@dataclass(frozen=True)
+class PackageContext:
+    """
+    What all recordings of one package share. Threads may share it.
+
+    :param request: what to copy.
+    :param package_id: the package.
+    :param api_base: the API in use.
+    :param timeout: seconds for connecting to a recording's host, and for each read.
+    :param max_retries: how often a download is tried again without getting any further.
+    :param places: the package's folder at each destination, by the destination's URL.
+    :param stop: ends the download.
+    """
+
+    request: DownloadRequest
+    package_id: str
+    api_base: str
+    timeout: float
+    max_retries: int
+    places: Mapping[str, Place]
+    stop: StopSignal
+
+    def inspect(self, destination: str, meeting_video_id: str, video: Video | None) -> ExistingCopy:
+        """
+        Check the copy at one destination.
+
+        :param destination: the destination.
+        :param meeting_video_id: the recording.
+        :param video: the recording as listed now; None when it is gone.
+        :return: the result.
+        :raises StorageError: when it cannot be checked.
+        """
+        place = self.places[destination]
+        return inspect_copy(
+            place.store,
+            place.folder,
+            api_base=self.api_base,
+            package_id=self.package_id,
+            meeting_video_id=meeting_video_id,
+            video=video,
+        )
+
+
+class RecordingCopy:
+    """
+    The copies of one recording. Workers call :meth:`inspect` and :meth:`download`, never at the same time.
+
+    :param context: what it shares with its package.
+    :param video: the recording as listed.
+    :param recorded: the destinations that have a custody record of it.
+    """
+
+    def __init__(self, context: PackageContext, video: Video, recorded: frozenset[str]) -> None:
+        self._context = context
+        self.video = video
+        self._uninspected = list(recorded)
+        self._valid: dict[str, StoredVideo] = {}
+        self._published: dict[str, StoredVideo] = {}
+        self._fields: Mapping[str, Any] = {}
+        self._writer: SingleWriter | FanOutWriter | None = None
+        self._downloader: RecordingDownloader | None = None
+
+    @property
+    def meeting_video_id(self) -> str:
+        """Its id."""
+        return self.video.meeting_video_id
+
+    @property
+    def needs_inspection(self) -> bool:
+        """Whether a destination has a record of it that was not looked at yet."""
+        return bool(self._uninspected)
+
+    @property
+    def done(self) -> int:
+        """Bytes downloaded so far."""
+        return self._downloader.done if self._downloader is not None else 0
+
+    @property
+    def total(self) -> int | None:
+        """Bytes in all, where known."""
+        return self._downloader.total if self._downloader is not None else self.video.size
+
+    @property
+    def bytes_copied(self) -> int:
+        """Bytes of the copies that this task made."""
+        return sum(stored.size for stored in self._published.values())
+
+    def stored(self) -> tuple[StoredVideo, ...]:
+        """
+        Name the copies.
+
+        :return: those that are verified so far, in the order of the destinations.
+        """
+        found = {**self._valid, **self._published}
+        return tuple(found[url] for url in self._context.places if url in found)
+
+    def inspect(self) -> bool:
+        """
+        Check what is there: keep a valid copy, quarantine an invalid one.
+
+        :return: whether every destination has its copy, so that there is nothing to download.
+        :raises VerificationError: when something is there that is another's.
+        :raises StorageError: when it cannot be checked or moved.
+        """
+        while self._uninspected:
+            self._keep_or_quarantine(self._uninspected.pop())
+        return len(self._valid) == len(self._context.places)
+
+    def _keep_or_quarantine(self, destination: str) -> None:
+        video_id = self.video.meeting_video_id
+        existing = self._context.inspect(destination, video_id, self.video)
+        if existing.state is CopyState.FOREIGN:
+            raise VerificationError(f"the custody record at the destination is of another origin: {existing.reason}")
+        if existing.state is CopyState.VALID and existing.stored:
+            log.info("Video %s: its copy is there and agrees with its record; kept.", video_id)
+            self._valid[destination] = existing.stored
+            return
+        store = self._context.places[destination].store
+        # The record goes first: of two runs that found it invalid, one alone may go on to the copy.
+        for url, seen in zip(existing.quarantine, existing.seen, strict=True):
+            if not quarantine(store, url, existing.reason, seen=seen):
+                raise StorageError(
+                    f"{url} changed during the check; another run is writing to it, and nothing was moved. "
+                    "Clearing the task is safe"
+                )
+
+    def prepare(self, video: Video, fields: Mapping[str, Any]) -> None:
+        """
+        Take what the task's own thread has found out, before :meth:`download`.
+
+        :param video: the recording as listed last.
+        :param fields: the package fields to keep in the records.
+        """
+        self.video = video
+        self._fields = fields
+        if self._downloader is None:
+            self._writer = self._new_writer()
+            request = self._context.request
+            self._downloader = RecordingDownloader(
+                self._writer,
+                expected_size=video.size if request.check_size else None,
+                timeout=self._context.timeout,
+                max_retries=self._context.max_retries,
+                stop=self._context.stop,
+                start_check=self._start_check(video) if request.check_media else None,
+            )
+
+    def download(self, url: str) -> None:
+        """
+        Download the recording, then publish and record each copy.
+
+        :param url: the signed URL.
+        :raises UrlExpiredError: when a fresh URL is needed; what arrived so far is kept.
+        :raises IinkedSignError: when a copy cannot be made; whole copies at other destinations stay.
+        """
+        if self._downloader is None or self._writer is None:
+            raise TransferError("The download was not prepared.")
+        try:
+            recording = self._downloader.run(url)
+            with self._downloader.storing():
+                self._writer.finish()
+                self._publish(recording, self._writer.uploads, self._writer.failures)
+        except UrlExpiredError:
+            if self._context.stop.requested:
+                self.abandon()
+            raise
+        except BaseException:
+            self.abandon()
+            raise
+        self.abandon()
+
+    def _publish(
+        self,
+        recording: DownloadedRecording,
+        uploads: Mapping[str, Upload],
+        failures: Mapping[str, IinkedSignError],
+    ) -> None:
+        if self._context.stop.requested:
+            raise TransferError(STOPPED)
+        self._compare_with_valid(recording)
+        failed = dict(failures)
+        pool = WorkerPool(len(uploads) - 1)
+        calls = {url: self._publishing(recording, url, upload) for url, upload in uploads.items()}
+        running = {url: pool.submit(call) for url, call in list(calls.items())[1:]}
+        first = next(iter(calls), None)
+        if first is not None:
+            running[first] = _run_here(calls[first])
+        pool.close()
+        for url, future in running.items():
+            try:
+                self._published[url] = future.result()
+            except IinkedSignError as error:
+                failed[url] = error
+        for stored in self._published.values():
+            log.info(
+                "Video %s: copied to %s, %d bytes, sha256 %s.",
+                self.meeting_video_id,
+                stored.uri,
+                stored.size,
+                stored.sha256,
+            )
+        if failed:
+            raise self._failed_destinations(failed)
+
+    def _publishing(
+        self, recording: DownloadedRecording, destination: str, upload: Upload
+    ) -> Callable[[], StoredVideo]:
+        context = self._context
+        publisher = Publisher(
+            context.places[destination].store, context.api_base, context.package_id, context.request.task, self._fields
+        )
+        name = name_of(upload.url)
+        others = [
+            self._valid[url].uri if url in self._valid else join(place.folder, name)
+            for url, place in context.places.items()
+            if url != destination
+        ]
+        return lambda: publisher.publish(self.video, recording, upload, copies=others)
+
+    def _compare_with_valid(self, recording: DownloadedRecording) -> None:
+        for stored in self._valid.values():
+            if (stored.size, stored.sha256) != (recording.size, recording.sha256):
+                raise VerificationError(
+                    f"the recording's host sends other bytes than the verified copy {stored.uri} has; no further copy "
+                    "was published. Find out which is right, move the other away, then clear the task"
+                )
+
+    def _failed_destinations(self, failed: Mapping[str, IinkedSignError]) -> IinkedSignError:
+        if len(self._context.places) == 1:
+            return next(iter(failed.values()))
+        reasons = "; ".join(f"no copy at {url}: {error}" for url, error in failed.items())
+        whole = ", ".join(stored.uri for stored in self.stored()) or "none"
+        return most_retryable(failed.values(), f"{reasons}. Whole copies, which stay and are kept by a retry: {whole}")
+
+    def _new_writer(self) -> SingleWriter | FanOutWriter:
+        openers = {url: self._opener(url) for url in self._context.places if url not in self._valid}
+        if len(openers) == 1:
+            return SingleWriter(*next(iter(openers.items())))
+        return FanOutWriter(openers)
+
+    def _opener(self, destination: str) -> UploadOpener:
+        place = self._context.places[destination]
+        layout = Layout(place.folder)
+        return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size)
+
+    def _start_check(self, video: Video) -> Callable[[str, int], MediaCheck]:
+        return lambda suffix, size: MediaCheck(suffix, size, video.duration)
+
+    def close_socket(self) -> None:
+        """End a read of the recording's host that is under way in another thread."""
+        if self._downloader is not None:
+            self._downloader.close_socket()
+
+    def abandon(self) -> None:
+        """Leave nothing unpublished behind. Called by the worker itself, or when no worker has it."""
+        if self._downloader is not None:
+            self._downloader.abandon()
+            self._downloader.release()
+
+    def interrupt(self, timeout: float) -> bool:
+        """
+        Leave nothing unpublished behind although a worker may still be at it.
+
+        :param timeout: seconds to wait for a write that is under way.
+        :return: False when the storage still holds the worker, which cleans up itself then.
+        """
+        return self._downloader is None or self._downloader.abandon(timeout)
+
+
+class MissingRecording:
+    """
+    A recording that is no longer at the source: done when every destination has its valid copy.
+
+    :param context: what it shares with its package.
+    :param meeting_video_id: its id.
+    :param how: how it is gone: :data:`DELETED` or :data:`NOT_LISTED`.
+    """
+
+    def __init__(self, context: PackageContext, meeting_video_id: str, how: str) -> None:
+        self._context = context
+        self.meeting_video_id = meeting_video_id
+        self._how = how
+
+    def accept(self) -> tuple[StoredVideo, ...]:
+        """
+        Accept the copies that are there.
+
+        :return: the copies, one for each destination.
+        :raises RecordingDeletedError: when it is deleted and a copy is missing.
+        :raises NotArchivedError: when it is not listed and a copy is missing.
+        :raises VerificationError: when a copy does not agree with its record.
+        """
+        found = []
+        for destination, place in self._context.places.items():
+            existing = self._context.inspect(destination, self.meeting_video_id, None)
+            if existing.state is CopyState.ABSENT:
+                kind = RecordingDeletedError if self._how == DELETED else NotArchivedError
+                raise kind(f"{self._how}, and there is no copy at {place.folder}")
+            if existing.state is not CopyState.VALID or existing.stored is None:
+                raise VerificationError(
+                    f"{self._how}, and its copy at {place.folder} is not verified: {existing.reason}"
+                )
+            found.append(existing.stored)
+        log.info("Video %s is %s; its copy is there and agrees with its record.", self.meeting_video_id, self._how)
+        return tuple(found)
+
+
+def _run_here(call: Callable[[], StoredVideo]) -> Future[StoredVideo]:
+    future: Future[StoredVideo] = Future()
+    try:
+        future.set_result(call())
+    except IinkedSignError as error:
+        future.set_exception(error)
+    return future

@@ -1,0 +1,128 @@
+"""Parts of uploads in flight, within a bound of memory that all uploads to one store share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from typing import Any, Final
+
+PART_SIZE: Final = 8 << 20
+MAX_IN_FLIGHT: Final = 8
+_TICK: Final = 1.0
+_CLOSING: Final = 10.0
+
+
+def part_size(size: int, max_parts: int) -> int:
+    """
+    Choose the size of an upload's parts.
+
+    :param size: bytes of the object, as expected.
+    :param max_parts: how many parts the store takes.
+    :return: bytes; 8 MiB, or more where the store would not take so many.
+    """
+    return max(PART_SIZE, -(-size // max_parts))
+
+
+class PartBuffer:
+    """Collects bytes until they make up a part."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """
+        Append bytes.
+
+        :param data: the bytes.
+        """
+        self._chunks.append(data)
+        self.size += len(data)
+
+    def take(self, size: int) -> bytes:
+        """
+        Cut the first bytes off.
+
+        :param size: how many.
+        :return: the bytes.
+        """
+        whole = b"".join(self._chunks)
+        taken, rest = (whole, b"") if len(whole) == size else (whole[:size], whole[size:])
+        self._chunks = [rest] if rest else []
+        self.size = len(rest)
+        return taken
+
+    def peek(self) -> bytes:
+        """
+        Join what is there, and keep it.
+
+        :return: the bytes.
+        """
+        self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0]
+
+    def clear(self) -> None:
+        """Forget all bytes."""
+        self._chunks.clear()
+        self.size = 0
+
+
+class PartsInFlight:
+    """
+    The calls of one upload that are under way.
+
+    :param slots: how many parts may be in memory; all uploads to one store share them.
+    """
+
+    def __init__(self, slots: threading.Semaphore) -> None:
+        self._slots = slots
+        self._calls: list[Future[Any]] = []
+
+    def send(self, start: Callable[[], Future[Any]]) -> None:
+        """
+        Start to send a part as soon as there is room for it in memory.
+
+        :param start: starts the call.
+        :raises Exception: what an earlier call failed with.
+        """
+        while not self._slots.acquire(timeout=_TICK):
+            self.raise_failed()
+        try:
+            self.raise_failed()
+            call = start()
+        except BaseException:
+            self._slots.release()
+            raise
+        call.add_done_callback(lambda _: self._slots.release())
+        self._calls.append(call)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def raise_failed(self) -> None:
+        """
+        Stop as soon as one call has failed.
+
+        :raises Exception: what it failed with.
+        """
+        for call in self._calls:
+            if call.done() and not call.cancelled() and (error := call.exception()) is not None:
+                raise error
+
+    def results(self) -> list[Any]:
+        """
+        Wait for all calls.
+
+        :return: their answers, in the order of the parts.
+        :raises Exception: what the first of them failed with.
+        """
+        return [call.result() for call in self._calls]
+
+    def cancel(self) -> None:
+        """Stop what is under way, and wait until it has stopped."""
+        for call in self._calls:
+            call.cancel()
+        wait_for(self._calls, timeout=_CLOSING)
+        self._calls.clear()

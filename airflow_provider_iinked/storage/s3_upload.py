@@ -1,0 +1,240 @@
+"""
+One upload to S3: what fits into one part is sent whole when it is published, the rest goes in parts, several in flight.
+
+The calls are made one by one, not through fsspec's file object: its ``close`` and its finalizer can complete an upload.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.storage.base import ObjectInfo, Upload, json_bytes
+from airflow_provider_iinked.storage.errors import store_code
+from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
+from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
+from airflow_provider_iinked.storage.s3_answers import (
+    CHECKSUMS,
+    IF_FREE,
+    Condition,
+    content_type,
+    info_of,
+    is_taken,
+    multipart_etag,
+    status_of,
+)
+from airflow_provider_iinked.storage.url import join
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.storage.s3 import S3Store
+
+log = logging.getLogger(__name__)
+
+_MAX_PARTS: Final = 9_000
+_GONE: Final = frozenset({"NoSuchUpload", "404"})
+
+
+class S3Upload(Upload):
+    """
+    One object on its way to S3; nothing is visible before it is completed.
+
+    A marker object beside the final name lies there from before the upload begins until it has ended, and holds its id
+    as soon as it has one, so that the next run can abort it after a kill.
+
+    :param store: where to.
+    :param url: the final name.
+    :param size: its bytes, as expected.
+    """
+
+    def __init__(self, store: S3Store, url: str, size: int) -> None:
+        super().__init__(url, size)
+        self.store = store
+        self._target = store.target(url)
+        self._part_size = part_size(size, _MAX_PARTS)
+        self._buffer = PartBuffer()
+        self._parts = PartsInFlight(store.slots)
+        self._written = 0
+        self._marker = ""
+        self._noted: Future[Any] | None = None
+        self._upload_id: str | None = None
+        if size > self._part_size:
+            self._begin()
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; a part is sent when it is full, while the next one is filled."""
+        self._buffer.add(data)
+        self._written += len(data)
+        while self._upload_id is not None and self._buffer.size >= self._part_size:
+            self._send_part(self._part_size)
+
+    def publish(self) -> ObjectInfo | None:
+        """Complete the upload, if the name is free."""
+        if self._upload_id is None:
+            # The bytes are kept until they are discarded: the caller may free the name and publish again.
+            return self.store.put_new(self.url, self._buffer.peek())
+        if self._buffer.size:
+            self._send_part(self._buffer.size)
+        if self._noted is not None:
+            self._noted.result()
+        parts = [
+            {"PartNumber": number, "ETag": sent["ETag"], **{name: sent[name] for name in CHECKSUMS if sent.get(name)}}
+            for number, sent in enumerate(self._parts.results(), 1)
+        ]
+        info = self._complete(parts)
+        self._upload_id = None
+        self.discard()  # what is left of it: the marker
+        return info
+
+    def discard(self) -> None:
+        """Abort the upload and remove its marker."""
+        self._buffer.clear()
+        if self._upload_id is not None:
+            self._parts.cancel()
+            if self._noted is not None:
+                self._noted.exception()
+            if not abort(self.store, self._target, self._upload_id):
+                return  # the marker stays, and lets the next run abort it
+            self._upload_id = None
+        if self._marker:
+            self._drop_marker()
+
+    def _drop_marker(self) -> None:
+        try:
+            self.store.remove(self._marker)
+            self._marker = ""
+        except StorageError as error:
+            log.warning("%s", error)
+
+    def _begin(self) -> None:
+        self._marker = marker = temporary(without_suffix(self.url), self.store.token)
+        named = {"key": self._target["Key"]}
+        self.store.replace_bytes(marker, json_bytes(named))
+        try:
+            begun = self.store.call("create_multipart_upload", self._target, ContentType=content_type(self.url))
+        except Exception:
+            self._abort_unanswered()
+            raise
+        self._upload_id = str(begun["UploadId"])
+        note = json_bytes({**named, "upload_id": self._upload_id})
+        self._noted = self.store.start("put_object", self.store.target(marker), Body=note)
+
+    def _abort_unanswered(self) -> None:
+        """Begun all the same, perhaps, by a call whose answer was lost."""
+        try:
+            abort_marked(self.store, self._marker)
+        except StorageError as error:
+            log.warning("%s", error)
+
+    def _send_part(self, size: int) -> None:
+        body = self._buffer.take(size)
+        named = {"UploadId": self._upload_id, "PartNumber": len(self._parts) + 1}
+        self._parts.send(lambda: self.store.start("upload_part", self._target, **named, Body=body))
+
+    def _complete(self, parts: list[dict[str, Any]]) -> ObjectInfo | None:
+        """Complete it under the condition that the name is free; where that is not honoured, look before and after."""
+        known = self.store.complete_condition is Condition.HONOURED
+        if not known and self.store.info(self.url) is not None:
+            raise FileExistsError(self.url)
+        named = {"UploadId": self._upload_id, "MultipartUpload": {"Parts": parts}}
+        condition = IF_FREE if self.store.complete_condition is not Condition.REFUSED else {}
+        try:
+            try:
+                answer = self.store.call("complete_multipart_upload", self._target, **named, **condition)
+            except Exception as error:
+                if status_of(error) != 501 or not condition:
+                    raise
+                self.store.complete_condition = Condition.REFUSED
+                answer = self.store.call("complete_multipart_upload", self._target, **named)
+        except Exception as error:
+            # Taken a moment ago by someone else, or by ourselves, if only the answer was lost: the caller looks.
+            if is_taken(error) or self.store.info(self.url) is not None:
+                raise FileExistsError(self.url) from None
+            raise
+        if known and answer.get("ETag"):
+            return info_of(answer, self._written)
+        info = self.store.info(self.url)
+        expected = str(answer.get("ETag") or "").strip('"') or multipart_etag(parts)
+        if info is not None and expected and (info.validator or {}).get("etag") != expected:
+            raise FileExistsError(self.url)  # another writer's, whose completion came last
+        return info
+
+
+def abort(store: S3Store, target: dict[str, str], upload_id: str) -> bool:
+    """
+    Abort a multipart upload.
+
+    :param store: the storage.
+    :param target: its ``Bucket`` and ``Key``.
+    :param upload_id: its id.
+    :return: whether it is gone now.
+    """
+    try:
+        store.call("abort_multipart_upload", target, UploadId=upload_id)
+    except FileNotFoundError:
+        return True
+    except Exception as error:
+        if store_code(error) in _GONE:
+            return True
+        log.warning("Left the unfinished upload of %s where it is: %s", target["Key"], type(error).__name__)
+        return False
+    return True
+
+
+def abort_marked(store: S3Store, marker: str) -> None:
+    """
+    Abort the upload that a marker stands for, then remove the marker.
+
+    A marker without an id is of a run killed while its upload began; such an upload is found by its key.
+
+    :param store: the storage.
+    :param marker: URL of the marker; it stays when the upload cannot be aborted or told from another run's.
+    :raises StorageError: when the marker cannot be read or removed.
+    """
+    target = store.target(marker)
+    key, upload_id = _read_marker(store, marker)
+    beside = key is not None and key.rpartition("/")[0] == target["Key"].rpartition("/")[0]
+    if key is not None and beside:
+        target["Key"] = key
+        uploads = [upload_id] if upload_id is not None else _unmarked_uploads(store, target, marker)
+        if uploads is None or not all(abort(store, target, upload) for upload in uploads):
+            return
+    store.remove(marker)
+
+
+def _unmarked_uploads(store: S3Store, target: dict[str, str], marker: str) -> list[str] | None:
+    """
+    Find the uploads of a key that no other marker stands for.
+
+    Markers are read after the uploads are listed: an upload that another run began before has its marker by then.
+
+    :return: their ids; none where the right to list uploads is not granted (a lifecycle rule of the bucket has to do).
+        None when another run is beginning an upload of the same key.
+    """
+    try:
+        listed = store.call("list_multipart_uploads", {"Bucket": target["Bucket"]}, Prefix=target["Key"])
+    except Exception as error:
+        log.debug("Unfinished uploads of %s cannot be listed: %s", target["Key"], type(error).__name__)
+        return []
+    folder, own = folder_of(marker), name_of(marker)
+    others = [name for name in store.list_names(folder) if _is_temporary(name) and name != own]
+    read = [_read_marker(store, join(folder, name)) for name in others]
+    marked = {upload_id for key, upload_id in read if key == target["Key"]}
+    if None in marked:
+        return None
+    uploads = (upload for upload in listed.get("Uploads") or [] if upload["Key"] == target["Key"])
+    return [upload["UploadId"] for upload in uploads if upload["UploadId"] not in marked]
+
+
+def _read_marker(store: S3Store, marker: str) -> tuple[str | None, str | None]:
+    """Read the key and the upload id of a marker, as far as it has them."""
+    _, value = store.read_json(marker)
+    named = value if isinstance(value, dict) else {}
+    key, upload_id = named.get("key"), named.get("upload_id")
+    return key if isinstance(key, str) else None, upload_id if isinstance(upload_id, str) else None
+
+
+def _is_temporary(name: str) -> bool:
+    entry = parse(name)
+    return entry is not None and entry.kind is Kind.TEMPORARY

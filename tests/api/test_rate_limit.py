@@ -1,0 +1,117 @@
+"""The ceiling of requests a second and pauses, with a clock of the test's own; and how threads keep them."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_iinked.api import protocol
+from airflow_provider_iinked.api.rate_limit import RateLimiter
+from airflow_provider_iinked.api.settings import ApiSettings
+from airflow_provider_iinked.api.sync_client import SyncClient
+from airflow_provider_iinked.simulator import Fault, IinkedSimulator
+
+
+def most_within(times: list[float], width: float) -> int:
+    return max(bisect.bisect_left(times, at + width - 1e-9) - index for index, at in enumerate(times))
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    limiter = RateLimiter()
+    limiter.pause(10.0)
+    limiter.pause(5.0)
+    assert limiter.is_paused(9.0)
+
+
+@given(per_second=st.floats(min_value=0.1, max_value=1000), gaps=st.lists(st.floats(0, 2), min_size=2, max_size=50))
+def test_places_keep_the_ceiling(per_second: float, gaps: list[float]) -> None:
+    limiter, now, places = RateLimiter(per_second), 0.0, []
+    for gap in gaps:
+        now += gap
+        places.append(limiter.reserve(now))
+        assert places[-1] >= now
+    assert all(later - earlier >= 1 / per_second - 1e-9 for earlier, later in itertools.pairwise(places))
+
+
+def test_a_pause_shorter_than_the_queue_lets_no_two_go_at_a_time() -> None:
+    limiter = RateLimiter(10.0)
+    queue = [limiter.reserve(0.0) for _ in range(100)]
+    limiter.pause(3.0)
+    lapsed = [limiter.reserve(3.0) for place in queue if place < 3.0]
+    kept = [place for place in queue if place >= 3.0]
+    assert most_within(sorted(lapsed + kept), 1.0) <= 11
+
+
+def test_without_a_ceiling_nobody_queues_at_the_end_of_a_pause() -> None:
+    limiter = RateLimiter()
+    limiter.pause(10.0)
+    assert limiter.reserve(5.0) == 5.0
+
+
+def test_looking_for_the_next_free_moment_does_not_take_it() -> None:
+    limiter = RateLimiter(10.0)
+    assert limiter.reserve(0.0) == 0.0
+    assert [limiter.next_free(0.0) for _ in range(3)] == [0.1] * 3
+    assert limiter.reserve(0.0) == 0.1
+
+
+def test_the_next_free_moment_lies_after_a_pause() -> None:
+    limiter = RateLimiter()
+    limiter.pause(7.0)
+    assert (limiter.next_free(5.0), limiter.next_free(8.0)) == (7.0, 8.0)
+
+
+def client_of(sim: IinkedSimulator, **settings: float) -> SyncClient:
+    return SyncClient(ApiSettings(sim.api_base, ("api_key", sim.api_key), **settings))  # type: ignore[arg-type]
+
+
+def test_waiting_for_a_slot_leaves_the_slot_to_the_request() -> None:
+    slept: list[float] = []
+    client = SyncClient(
+        ApiSettings("http://localhost:1/api/v1", ("api_key", "k"), max_requests_per_second=10.0), sleep=slept.append
+    )
+    client.limiter.reserve(time.monotonic())
+    client.wait_for_slot()
+    client.wait_for_slot()
+    assert len(slept) == 2
+    assert all(0 < seconds <= 0.1 for seconds in slept)
+
+
+def test_threads_that_share_a_client_keep_its_ceiling(iinked_simulator: IinkedSimulator) -> None:
+    client = client_of(iinked_simulator, max_requests_per_second=20.0)
+    request = protocol.list_videos(iinked_simulator.add_package())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: client.send(request), range(30)))
+    client.close()
+    times = [record.time for record in iinked_simulator.ledger.requests()]
+    assert len(times) == 30
+    assert most_within(times, 0.5) <= 13
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_holds_for_all_threads_of_a_client(iinked_simulator: IinkedSimulator, status: int) -> None:
+    client = client_of(iinked_simulator)
+    package = iinked_simulator.add_package()
+    client.send(protocol.list_videos(package))
+    headers = {"Retry-After": "1"}
+    iinked_simulator.faults.add(Fault(call="list", kind="status", status=status, headers=headers, on=2))
+
+    def ask_for_a_while(_: int) -> None:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            client.send(protocol.list_videos(package))
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask_for_a_while, range(4)))
+    client.close()
+    records = iinked_simulator.ledger.requests()
+    (refused,) = [record.time for record in records if record.status == status]
+    later = [record.time for record in records if record.time > refused + 0.1]
+    assert min(later) >= refused + 1.0

@@ -1,0 +1,469 @@
+"""The rule book: each rule by itself, and every order of events that hypothesis can think of."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_iinked import exceptions
+from airflow_provider_iinked.deletion.recording import ReceiptUse
+from airflow_provider_iinked.deletion.rules import ServiceHealth, Step, is_service_wide
+from airflow_provider_iinked.deletion.states import IllegalStepError, RecordingState
+from tests.deletion.rule_books import (
+    BROKEN,
+    broken,
+    listing,
+    make_ready,
+    request,
+    rule_book,
+    verification,
+    video,
+)
+
+LOCKED = exceptions.RequestRefusedError("locked", status=400, error_code="video_locked")
+NOT_FOUND = exceptions.NotFoundError("gone?", status=404, error_code="video_not_found")
+CONFLICT = exceptions.RequestRefusedError("busy", status=409, error_code="video_conflict")
+SERVER = exceptions.ServerError("500", status=500)
+LATER = exceptions.RateLimitError("429", status=429, retry_after=1.0)
+UNSENT = exceptions.ServiceUnavailableError("refused", sent=False)
+LOST = exceptions.ServiceUnavailableError("broke off")
+RETENTION = exceptions.RetentionError("a policy", status=400, error_code="package_delete_retention")
+KEY = exceptions.AuthenticationError("401", status=401)
+
+
+# --- before a request -------------------------------------------------------------------------------------------------
+
+
+def test_the_steps_of_a_guarded_deletion_come_in_their_order():
+    rules = rule_book()
+    assert rules.next_step("a", now=1.0) is Step.VERIFY
+    rules.verified("a", verification("a"), at=1.0)
+    assert rules.next_step("a", now=1.0) is Step.WRITE_RECEIPT
+    rules.receipt_written("a")
+    assert rules.next_step("a", now=1.0) is Step.SEND
+    assert rules.begin_request("a", now=1.0) == ("p", "a")
+
+
+def test_without_copies_a_receipt_comes_before_the_request():
+    rules = rule_book(guarded=False)
+    assert rules.next_step("a", now=1.0) is Step.WRITE_RECEIPT
+    with pytest.raises(IllegalStepError, match="write its receipt"):
+        rules.begin_request("a", now=1.0)
+    rules.receipt_written("a")
+    assert rules.begin_request("a", now=1.0) == ("p", "a")
+
+
+@pytest.mark.parametrize(("now", "step"), [(10.0, Step.SEND), (10.1, Step.VERIFY)])
+def test_a_verification_holds_for_ten_seconds(now, step):
+    rules = rule_book()
+    make_ready(rules, "a", at=0.0)
+    assert rules.next_step("a", now=now) is step
+
+
+@pytest.mark.parametrize(("now", "step"), [(60.0, Step.SEND), (60.1, Step.READ_LIST)])
+def test_a_list_holds_for_a_minute(now, step):
+    rules = rule_book()
+    make_ready(rules, "a", at=59.0)
+    assert rules.next_step("a", now=now) is step
+    if step is not Step.SEND:
+        with pytest.raises(IllegalStepError):
+            rules.begin_request("a", now=now)
+
+
+def test_a_new_verification_needs_a_new_receipt():
+    rules = rule_book()
+    make_ready(rules, "a")
+    rules.verified("a", verification("a"), at=1.0)
+    assert rules.next_step("a", now=1.0) is Step.WRITE_RECEIPT
+
+
+def test_a_verification_and_a_receipt_serve_one_request():
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", LATER)
+    assert rules.next_step("a", now=0.0) is Step.VERIFY
+    rules.verified("a", verification("a"), at=0.0)
+    assert rules.next_step("a", now=0.0) is Step.WRITE_RECEIPT
+
+
+def test_what_was_not_selected_or_not_listed_is_never_requested():
+    rules = rule_book(wanted=("a", "x"), a="archived", b="archived")
+    for name in ("b", "x", "never"):
+        with pytest.raises(IllegalStepError):
+            rules.next_step(name, now=0.0)
+    rules.take_list(listing(a="archived", x="archived"), listed_at=1.0)
+    with pytest.raises(IllegalStepError):
+        rules.next_step("x", now=1.0)
+
+
+def test_the_verification_of_another_recording_is_refused():
+    rules = rule_book()
+    with pytest.raises(IllegalStepError):
+        rules.verified("a", verification("b"), at=0.0)
+
+
+@pytest.mark.parametrize("field", ["size", "timeCreated", "duration", "meetingId"])
+def test_a_recording_that_is_no_longer_what_was_copied_is_kept(field):
+    rules = rule_book()
+    rules.verified("a", verification("a", **{field: "other"}), at=0.0)
+    assert rules.recording("a").state is RecordingState.FAILED
+    assert field in str(rules.recording("a").error)
+
+
+def test_a_recording_that_a_later_list_shows_otherwise_is_kept():
+    rules = rule_book()
+    make_ready(rules, "a")
+    changed = listing(b="archived")
+    rules.take_list(type(changed)([video("a", duration="PT9S"), *changed.videos]), listed_at=1.0)
+    assert rules.recording("a").state is RecordingState.FAILED
+
+
+def test_a_state_that_may_not_be_deleted_keeps_the_recording():
+    rules = rule_book()
+    rules.take_list(listing(a="started", b="archived"), listed_at=1.0)
+    assert isinstance(rules.recording("a").error, exceptions.StateNotAllowedError)
+    assert rules.next_step("a", now=1.0) is Step.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("domains", "state"),
+    [(("s3://one",), RecordingState.FAILED), (("s3://one", "s3://two"), RecordingState.PENDING)],
+)
+def test_copies_must_lie_in_so_many_failure_domains(domains, state):
+    rules = rule_book(min_copies=2)
+    rules.verified("a", verification("a", domains=domains), at=0.0)
+    assert rules.recording("a").state is state
+
+
+def test_what_is_gone_before_its_turn_is_not_requested_even_if_it_comes_back():
+    rules = rule_book()
+    assert rules.take_list(listing(b="archived"), listed_at=1.0).settled == ("a",)
+    rules.take_list(listing(a="archived", b="archived"), listed_at=2.0)
+    assert rules.recording("a").state is RecordingState.GONE
+    assert rules.next_step("a", now=2.0) is Step.NOTHING
+
+
+def test_an_older_list_is_refused():
+    rules = rule_book()
+    rules.take_list(listing(a="archived", b="archived"), listed_at=5.0)
+    with pytest.raises(IllegalStepError, match="older"):
+        rules.take_list(listing(a="archived", b="archived"), listed_at=4.0)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_unconfirmed_until_a_list_shows_it():
+    rules = rule_book()
+    request(rules, "a")
+    rules.answered("a", [video("a", "deleted")])
+    assert rules.recording("a").state is RecordingState.UNCONFIRMED
+    assert rules.recording("a").receipt_use is ReceiptUse.UNCONFIRMED
+    assert rules.take_list(listing(a="deleted", b="archived"), listed_at=1.0).settled == ("a",)
+    assert rules.recording("a").state is RecordingState.DELETED
+    assert rules.recording("a").receipt_use is ReceiptUse.COMPLETE
+
+
+def test_an_answer_that_names_nothing_claims_nothing():
+    rules = rule_book()
+    request(rules, "a")
+    rules.answered("a", [])
+    assert rules.recording("a").receipt_use is ReceiptUse.LEAVE
+    rules.end()
+    assert isinstance(rules.recording("a").error, exceptions.DeletionNotConfirmedError)
+
+
+@pytest.mark.parametrize("named", [["a", "b"], ["b"], ["a", "never-listed"]])
+def test_an_answer_that_names_what_was_not_requested_stops_everything(named):
+    rules = rule_book()
+    make_ready(rules, "b")
+    request(rules, "a")
+    rules.answered("a", [video(name, "deleted") for name in named])
+    assert isinstance(rules.stopped_by, exceptions.UnrequestedDeletionError)
+    assert rules.next_step("b", now=0.0) is Step.NOTHING
+    with pytest.raises(IllegalStepError):
+        rules.begin_request("b", now=0.0)
+
+
+def test_an_answer_may_name_what_was_requested_or_gone_before():
+    rules = rule_book(a="archived", b="archived", c="deleted")
+    request(rules, "a")
+    rules.answered("a", [video("a", "deleted"), video("C", "deleted")])
+    assert rules.stopped_by is None
+
+
+def test_after_a_stop_no_receipt_claims_a_deletion():
+    rules = rule_book()
+    request(rules, "a")
+    rules.answered("a", [video("a", "deleted"), video("b", "deleted")])
+    rules.take_list(listing(), listed_at=1.0)
+    assert rules.recording("a").receipt_use is ReceiptUse.UNCONFIRMED
+    assert rules.recording("b").receipt_use is ReceiptUse.VOID
+
+
+@pytest.mark.parametrize("error", [SERVER, LOST, CONFLICT, LOCKED, NOT_FOUND])
+def test_after_an_unclear_answer_the_list_is_read_before_anything_else(error):
+    rules = rule_book()
+    make_ready(rules, "b")
+    request(rules, "a")
+    rules.request_failed("a", error)
+    assert rules.next_step("a", now=0.0) is Step.READ_LIST
+    with pytest.raises(IllegalStepError, match="not settled"):
+        rules.begin_request("b", now=0.0)
+
+
+@pytest.mark.parametrize("error", [SERVER, LOST, CONFLICT, LOCKED, NOT_FOUND])
+def test_after_an_unclear_answer_a_list_without_it_means_deleted(error):
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", error)
+    rules.take_list(listing(b="archived"), listed_at=1.0)
+    assert rules.recording("a").state is RecordingState.DELETED
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (SERVER, RecordingState.PENDING),
+        (LOST, RecordingState.PENDING),
+        (LOCKED, RecordingState.REFUSED),
+        (NOT_FOUND, RecordingState.REFUSED),
+        (CONFLICT, RecordingState.UNCONFIRMED),
+        (exceptions.RequestRefusedError("x", status=400), RecordingState.UNCONFIRMED),
+    ],
+)
+def test_what_a_list_that_still_shows_it_means(error, state):
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", error)
+    rules.take_list(listing(a="archived", b="archived"), listed_at=1.0)
+    assert rules.recording("a").state is state
+    assert rules.recording("a").error is error
+    assert rules.recording("a").receipt_use is ReceiptUse.LEAVE
+
+
+def test_a_refusal_of_a_repeat_is_not_the_apis_word():
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", LOST)
+    rules.take_list(listing(a="archived", b="archived"), listed_at=1.0)
+    request(rules, "a", at=1.0)
+    rules.request_failed("a", NOT_FOUND)
+    rules.take_list(listing(a="archived", b="archived"), listed_at=2.0)
+    assert rules.recording("a").state is RecordingState.UNCONFIRMED
+
+
+def test_a_refusal_after_429_is_the_apis_word():
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", LATER)
+    request(rules, "a")
+    rules.request_failed("a", LOCKED)
+    rules.take_list(listing(a="archived", b="archived"), listed_at=1.0)
+    assert rules.recording("a").state is RecordingState.REFUSED
+
+
+@pytest.mark.parametrize("error", [LATER, UNSENT])
+def test_what_was_not_carried_out_may_be_requested_again_and_its_receipt_is_void(error):
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", error)
+    assert rules.recording("a").state is RecordingState.PENDING
+    assert rules.recording("a").receipt_use is ReceiptUse.VOID
+
+
+def test_a_retention_policy_refuses_at_once():
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", RETENTION)
+    assert rules.recording("a").state is RecordingState.REFUSED
+    make_ready(rules, "b")
+    assert rules.next_step("b", now=0.0) is Step.SEND
+
+
+def test_a_refused_key_stops_everything():
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", KEY)
+    assert rules.stopped_by is KEY
+    assert rules.next_step("b", now=0.0) is Step.NOTHING
+
+
+def test_more_gone_after_an_unclear_answer_stops_everything():
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", LOST)
+    rules.take_list(listing(), listed_at=1.0)
+    assert isinstance(rules.stopped_by, exceptions.UnrequestedDeletionError)
+    assert "b, not asked for, is gone too" in str(rules.stopped_by)
+
+
+def test_more_gone_after_a_refusal_is_somebody_elses_doing():
+    rules = rule_book()
+    request(rules, "a")
+    rules.request_failed("a", LOCKED)
+    assert rules.take_list(listing(a="archived"), listed_at=1.0).disappeared == ("b",)
+    assert rules.stopped_by is None
+
+
+def test_an_answer_to_no_request_is_refused():
+    rules = rule_book()
+    with pytest.raises(IllegalStepError):
+        rules.answered("a", [])
+    request(rules, "a")
+    with pytest.raises(IllegalStepError):
+        rules.answered("b", [])
+
+
+# --- the service ------------------------------------------------------------------------------------------------------
+
+
+def test_three_failures_in_a_row_mean_that_the_service_is_down():
+    health = ServiceHealth()
+    passing = exceptions.UnexpectedAnswerError("HTML")
+    assert [health.is_down_after(passing) for _ in range(3)] == [False, False, True]
+    health.worked()
+    assert not health.is_down_after(passing)
+
+
+@pytest.mark.parametrize(
+    ("error", "wide"),
+    [
+        (KEY, True),
+        (LATER, True),
+        (SERVER, True),
+        (LOST, True),
+        (exceptions.RouteNotFoundError("404"), True),
+        (exceptions.UnrequestedDeletionError("more"), True),
+        (exceptions.PackageNotFoundError("unknown"), False),
+        (RETENTION, False),
+        (exceptions.StorageError("full"), False),
+        (exceptions.StateNotAllowedError("started"), False),
+    ],
+)
+def test_which_errors_concern_every_package(error, wide):
+    assert is_service_wide(error) is wide
+
+
+# --- every order of events --------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["a", "b", "c"])
+LISTED = st.fixed_dictionaries({}, optional=dict.fromkeys("abc", st.sampled_from(["archived", "deleted", "started"])))
+EVENTS = st.one_of(
+    st.tuples(st.just("wait"), st.floats(0.0, 40.0)),
+    st.tuples(st.just("list"), LISTED),
+    st.tuples(st.just("verify"), NAMES, st.booleans()),
+    st.tuples(st.just("receipt"), NAMES),
+    st.tuples(st.just("begin"), NAMES),
+    st.tuples(st.just("begin"), NAMES),
+    st.tuples(st.just("answer"), NAMES, st.lists(NAMES, max_size=2)),
+    st.tuples(
+        st.just("fail"), NAMES, st.sampled_from([LOCKED, NOT_FOUND, SERVER, LATER, UNSENT, LOST, RETENTION, KEY])
+    ),
+    st.tuples(st.just("prepare"), NAMES),
+)
+
+
+class Watched:
+    """A rule book, and what an outsider notes of it: with none of its code."""
+
+    def __init__(self, first):
+        self.rules = rule_book(**first)
+        self.now, self.listed_at, self.shown = 0.0, 0.0, dict(first)
+        self.first = dict(first)
+        self.verified, self.receipts = {}, set()
+        self.unsettled, self.stopped = None, False
+        self.sent = []
+
+    def apply(self, event):
+        kind, *rest = event
+        try:
+            getattr(self, f"on_{kind}")(*rest)
+        except IllegalStepError:
+            assert kind != "wait"
+
+    def on_wait(self, seconds):
+        self.now += seconds
+
+    def on_list(self, states):
+        missing = {n for n, s in self.shown.items() if s != "deleted" and states.get(n, "deleted") == "deleted"}
+        self.rules.take_list(listing(**states), listed_at=self.now)
+        lost = self.unsettled is not None and self.unsettled[1] not in (LOCKED, NOT_FOUND)
+        self.stopped |= lost and bool(missing - set(self.sent))
+        self.listed_at, self.shown, self.unsettled = self.now, states, None
+
+    def on_verify(self, name, same):
+        self.rules.verified(name, verification(name, **({} if same else {"size": 6})), at=self.now)
+        self.verified[name] = (self.now, same)
+        self.receipts.discard(name)
+
+    def on_receipt(self, name):
+        self.rules.receipt_written(name)
+        self.receipts.add(name)
+
+    def on_prepare(self, name):
+        self.on_verify(name, True)
+        self.on_receipt(name)
+
+    def on_begin(self, name):
+        self.rules.begin_request(name, now=self.now)
+        assert self.first.get(name) == "archived", "requested, and not selected"
+        assert self.shown.get(name) == "archived", "requested, and not listed as archived"
+        assert self.now - self.listed_at <= 60.0, "requested on an old list"
+        at, same = self.verified.pop(name, (None, False))
+        assert at is not None, "requested without a verification"
+        assert self.now - at <= 10.0, "requested on an old verification"
+        assert same, "requested although it is not what was copied"
+        assert name in self.receipts, "requested without a receipt"
+        assert self.unsettled is None, "requested while another request is not settled"
+        assert not self.stopped, "requested after a stop"
+        self.receipts.discard(name)
+        self.sent.append(name)
+        self.unsettled = (name, None)
+
+    def on_answer(self, name, named):
+        self.rules.answered(name, [video(other, "deleted") for other in named])
+        gone = {n for n, s in self.first.items() if s == "deleted"} | set(self.sent)
+        self.stopped |= bool({n for n in named if n not in gone and self.shown.get(n) == "archived"})
+        self.unsettled = None
+
+    def on_fail(self, name, error):
+        self.rules.request_failed(name, error)
+        self.stopped |= error is KEY
+        self.unsettled = None if error in (LATER, UNSENT, RETENTION) else (name, error)
+
+
+@given(
+    st.fixed_dictionaries(dict.fromkeys("abc", st.sampled_from(["archived", "deleted"]))), st.lists(EVENTS, max_size=40)
+)
+def test_no_order_of_events_leads_to_a_request_that_breaks_a_rule(first, events):
+    watched = Watched(first)
+    for event in events:
+        watched.apply(event)
+    for recording in watched.rules:
+        if recording.state is RecordingState.DELETED:
+            assert recording.id in watched.sent
+
+
+# --- broken on purpose ------------------------------------------------------------------------------------------------
+
+NOTICED_BY = {
+    "a stale list is taken for recent": lambda: test_a_list_holds_for_a_minute(60.1, Step.READ_LIST),
+    "a stale verification is taken for fresh": lambda: test_a_verification_holds_for_ten_seconds(10.1, Step.VERIFY),
+    "no verification is needed": test_the_steps_of_a_guarded_deletion_come_in_their_order,
+    "the listing is not compared with the record": test_a_recording_that_a_later_list_shows_otherwise_is_kept,
+    "what an answer names is not compared": lambda: test_an_answer_that_names_what_was_not_requested_stops_everything(
+        ["a", "b"]
+    ),
+    "what a list misses is not compared": test_more_gone_after_an_unclear_answer_stops_everything,
+    "every refusal is a doubt": test_a_refusal_after_429_is_the_apis_word,
+    "a service that is down is asked on": test_three_failures_in_a_row_mean_that_the_service_is_down,
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_rule_that_is_broken_on_purpose_is_noticed(rule):
+    NOTICED_BY[rule]()
+    with broken(rule), pytest.raises((AssertionError, IllegalStepError, pytest.fail.Exception)):
+        NOTICED_BY[rule]()

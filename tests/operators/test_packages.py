@@ -1,0 +1,178 @@
+"""The list of packages: side by side, in batches, what ends soon first, and nothing half."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_iinked import exceptions, metrics
+from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
+from airflow_provider_iinked.simulator import Fault
+
+numbers = itertools.count(1)
+
+
+def list_packages(**arguments: Any) -> Any:
+    return IinkedListPackagesOperator(task_id=f"packages_{next(numbers)}", **arguments).execute({})
+
+
+def add(chain: Any, name: str, *ends: float | None, state: str = "archived") -> None:
+    """A package whose recordings end in so many days."""
+    videos = [{"state": state, **({} if end is None else {"retention_in": end * 86_400.0})} for end in ends]
+    chain.package(*videos, package_id=name)
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
+    monkeypatch.setattr(IinkedListPackagesOperator, "log", logging.getLogger("the-operator"))
+    caplog.set_level(logging.INFO)
+    return lambda: "\n".join(record.getMessage() for record in caplog.records)
+
+
+def test_the_package_whose_retention_ends_first_comes_first(chain: Any) -> None:
+    add(chain, "late", 30)
+    add(chain, "never", None)
+    add(chain, "soon", 40, 3)
+    assert list_packages(with_archived_videos=True) == ["soon", "late", "never"]
+
+
+def test_the_limit_keeps_those_that_end_first(chain: Any) -> None:
+    for name, end in (("c", 30), ("a", 1), ("b", 2)):
+        add(chain, name, end)
+    assert list_packages(with_archived_videos=True, limit=2) == ["a", "b"]
+
+
+def test_batches_hold_at_most_so_many_packages_in_order(chain: Any) -> None:
+    for number in range(5):
+        add(chain, f"p{number}", 10 + number)
+    assert list_packages(with_archived_videos=True, batch_size=2) == [["p0", "p1"], ["p2", "p3"], ["p4"]]
+
+
+def test_no_package_gives_no_batch(chain: Any) -> None:
+    assert list_packages(batch_size=2) == []
+
+
+def test_in_batches_more_than_a_thousand_packages_are_listed_by_default(
+    chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_iinked.operators.packages.DEFAULT_LIMIT", 3)
+    for _ in range(5):
+        chain.package({})
+    assert len(list_packages()) == 3
+    assert sum(map(len, list_packages(batch_size=2))) == 5
+
+
+def test_what_ends_within_a_week_is_counted_in_log_and_gauge(
+    chain: Any, logged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, int]] = []
+    monkeypatch.setattr(metrics, "gauge", lambda name, value: sent.append((name, value)))
+    add(chain, "p", 3, 6.9, 8)
+    add(chain, "q", 0.5)
+    add(chain, "r", 1, state="queued")
+    list_packages(with_archived_videos=True)
+    assert sent == [("retention_within_days", 3)]
+    assert "3 archived recordings whose retention ends within 7 days" in logged()
+
+
+def test_a_retention_too_near_fails_the_task_and_names_the_packages(chain: Any) -> None:
+    add(chain, "far", 30)
+    add(chain, "near", 2)
+    add(chain, "nearer", 1)
+    with pytest.raises(exceptions.RetentionEndsSoonError, match="of 2 packages ends within 3 days: nearer, near"):
+        list_packages(with_archived_videos=True, fail_if_retention_within=3)
+
+
+def test_a_retention_far_enough_fails_nothing(chain: Any) -> None:
+    add(chain, "far", 30)
+    assert list_packages(with_archived_videos=True, fail_if_retention_within=3) == ["far"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"batch_size": 0},
+        {"batch_size": "2"},
+        {"max_parallel": 0},
+        {"limit": 0},
+        {"fail_if_retention_within": 3},
+        {"fail_if_retention_within": 0, "with_archived_videos": True},
+        {"with_archived_videos": "True"},
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError):
+        IinkedListPackagesOperator(task_id="packages", **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"search": ""}, {"search": ["a"]}, {"states": None}, {"member_id": "None"}])
+def test_a_filter_that_is_empty_or_of_the_wrong_kind_reaches_no_server(chain: Any, arguments: dict[str, Any]) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError):
+        list_packages(**arguments)
+    assert chain.ledger.requests() == []
+
+
+def test_packages_are_asked_side_by_side(chain: Any) -> None:
+    for _ in range(24):
+        chain.package({})
+    chain.sim.faults.add(Fault(call="list", kind="stall", seconds=0.25, on="always"))
+    begun = time.monotonic()
+    assert len(list_packages(with_archived_videos=True, max_parallel=8)) == 24
+    assert time.monotonic() - begun < 24 * 0.25 / 2
+
+
+def test_the_connections_ceiling_holds_for_all_of_them(chain: Any, connect: Any) -> None:
+    connect(max_requests_per_second=20)
+    for _ in range(20):
+        chain.package({})
+    list_packages(with_archived_videos=True)
+    times = sorted(record.time for record in chain.ledger.requests())
+    assert len(times) == 21
+    assert times[-1] - times[0] >= 0.9
+
+
+def test_a_package_that_is_refused_is_left_out_and_named(chain: Any, logged: Any) -> None:
+    add(chain, "kept", 9)
+    add(chain, "refused", 9)
+    body = {"error": "package_not_authorized", "message": "no"}
+    chain.sim.faults.add(Fault(call="list", kind="status", status=403, body=body, package_id="refused", on="always"))
+    assert list_packages(with_archived_videos=True) == ["kept"]
+    assert "Package refused is left out" in logged()
+
+
+def test_trouble_of_the_service_beyond_patience_returns_nothing(chain: Any, connect: Any) -> None:
+    connect(max_retries=1)
+    for name in ("p", "q"):
+        add(chain, name, 9)
+    chain.sim.faults.add(Fault(call="list", kind="status", status=500, package_id="q", on="always"))
+    with pytest.raises(exceptions.ServerError):
+        list_packages(with_archived_videos=True)
+
+
+def test_retry_after_is_waited_for_by_all(chain: Any) -> None:
+    for _ in range(10):
+        chain.package({})
+    headers = {"Retry-After": "1"}
+    chain.sim.faults.add(Fault(call="list", kind="status", status=429, headers=headers, body={"error": "x"}, on=1))
+    assert len(list_packages(with_archived_videos=True, max_parallel=2)) == 10
+    records = chain.ledger.requests(call="list")
+    refused = next(record.time for record in records if record.status == 429)
+    later = [record.time for record in records if record.time > refused + 0.15]
+    assert min(later) >= refused + 1.0
+
+
+def test_on_kill_breaks_off_what_is_in_flight(chain: Any) -> None:
+    for _ in range(4):
+        chain.package({})
+    chain.sim.faults.add(Fault(call="list", kind="stall", seconds=20, on="always"))
+    operator = IinkedListPackagesOperator(task_id="packages_killed", with_archived_videos=True)
+    threading.Timer(1.0, operator.on_kill).start()
+    begun = time.monotonic()
+    with pytest.raises(exceptions.IinkedSignError):
+        operator.execute({})
+    assert time.monotonic() - begun < 10

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from airflow_provider_iinked.custody.audit import AuditResult
+from airflow_provider_iinked.custody.differences import DifferenceKind
 from airflow_provider_iinked.custody.recordings import Recording
 from airflow_provider_iinked.custody.report_plots import bars
 
@@ -24,6 +25,7 @@ NEAR_END: Final = timedelta(days=90)
 _DAILY: Final = timedelta(days=62)
 _MAX_ATTENTION: Final = 500
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_OF_SEALS: Final = (DifferenceKind.SEAL_MISSING, DifferenceKind.SEAL_WRONG, DifferenceKind.ENTRIES_WRONG)
 _TEMPLATE: Final = Path(__file__).parent / "templates" / "report.html.j2"
 
 
@@ -85,7 +87,7 @@ class _Summary:
     copied: Counter[date] = field(default_factory=Counter)
     deleted: Counter[date] = field(default_factory=Counter)
     size: Counter[date] = field(default_factory=Counter)
-    ending: list[tuple[date, str]] = field(default_factory=list)
+    ending: dict[date, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, recording: Recording, today: date) -> None:
         facts = _facts(recording)
@@ -102,7 +104,7 @@ class _Summary:
         if facts.deleted:
             self.deleted[facts.deleted] += 1
         if facts.locked_until and facts.locked_until <= today + NEAR_END and not facts.is_erased:
-            self.ending.append((facts.locked_until, f"{recording.package_id}/{recording.meeting_video_id}"))
+            self.ending[facts.locked_until].append(f"{recording.package_id}/{recording.meeting_video_id}")
 
 
 def write_report(recordings: Iterable[Recording], result: AuditResult, *, title: str, now: datetime) -> str:
@@ -127,7 +129,8 @@ def write_report(recordings: Iterable[Recording], result: AuditResult, *, title:
         now=now.astimezone(UTC).strftime("%d %B %Y, %H:%M UTC"),
         result=result,
         differences=result.differences[:_MAX_ATTENTION],
-        ending=sorted(summary.ending)[:_MAX_ATTENTION],
+        seals_are_wrong=any(item.kind in _OF_SEALS for item in result.differences),
+        ending=sorted(summary.ending.items())[:_MAX_ATTENTION],
         total=summary.total,
         months=sorted(summary.months.items()),
         packages=sorted(summary.packages.items()),

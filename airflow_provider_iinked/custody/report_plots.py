@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _STYLES: Final = (("#1f4e79", ""), ("#d9d9d9", "////"))
-_MAX_LABELS: Final = 16
+_MAX_LABELS: Final = 11
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ def _describe(labels: Sequence[str], series: Mapping[str, Sequence[float]], unit
     parts = []
     for name, values in series.items():
         most = max(range(len(values)), key=values.__getitem__)
-        parts.append(f"{name}: {sum(values):,.4g} {unit} in all, most ({values[most]:,.4g}) at {labels[most]}")
+        parts.append(f"{name}: {sum(values):,.4g} {unit} in all, most ({values[most]:,.4g}): {labels[most]}")
     return f"From {labels[0]} to {labels[-1]}. {'. '.join(parts)}."

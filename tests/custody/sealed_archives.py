@@ -34,7 +34,7 @@ class SignedArchive:
         self.key = key
         self.files = LocalArchive(root)
 
-    def record(self, package: str, video: str, content: bytes | None = None, **more: Any) -> None:
+    def record(self, package: str, video: str, content: bytes | None = None, /, **more: Any) -> None:
         content = content if content is not None else f"bytes of {package}/{video}".encode() * 40
         sha256 = hashlib.sha256(content).hexdigest()
         self.write(f"{package}/{video}.mp4", content)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sealed_archives import SignedArchive
 
-EXAMPLES = int(os.environ.get("ARCHIVE_EDITS", "60"))
+EXAMPLES = int(os.environ.get("ARCHIVE_EDITS", "25"))
 
 
 def names(root: Path) -> list[Path]:

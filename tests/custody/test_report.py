@@ -86,9 +86,16 @@ def test_a_lock_that_ends_soon_is_named_and_one_of_an_erased_copy_is_not():
         recording("p1", "v2", 1, retain_until="2036-12-01"),
     )
     text = Page(report([soon, later, erased])).text
-    assert "p1/v1 2026-12-01 ends in 4 days" in text
+    assert "2026-12-01 ends in 4 days 1 p1/v1" in text
     assert "p1/v2 " not in text
     assert "p1/v3 " not in text
+
+
+def test_where_the_seals_differ_it_does_not_promise_that_the_next_seal_mends_it(archive):
+    flip(archive.root / "_seals/00000001.seal.json", 60)
+    text = Page(report(read_recordings(archive.files, ["p1"]), archive.audit())).text
+    assert "could not be compared with a seal" in text
+    assert "next seal takes" not in text
 
 
 def test_a_few_weeks_are_shown_by_day_and_years_by_month():
@@ -103,7 +110,7 @@ def test_each_plot_says_in_a_sentence_what_it_shows():
     page = Page(report([recording("p", f"v{number}", 3) for number in range(7)]))
     labels = [attributes["aria-label"] for tag, attributes in page.tags if tag == "figure"]
     assert len(labels) == 2
-    assert "Copied into the archive: 7 recordings in all, most (7) at 3 Nov" in labels[0]
+    assert "Copied into the archive: 7 recordings in all, most (7): 3 Nov" in labels[0]
 
 
 def test_an_empty_archive_and_documents_without_sense_give_a_page():

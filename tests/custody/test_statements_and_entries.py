@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sealed_archives import make_key
 
@@ -169,6 +169,7 @@ def test_a_malformed_entry_is_refused(line):
         parse_entry(line)
 
 
+@settings(max_examples=25)
 @given(st.lists(st.lists(entry_values, max_size=6, unique_by=lambda entry: entry.path), max_size=5))
 def test_of_each_path_the_entry_of_the_last_stream_wins(streams):
     streams = [sorted(stream, key=lambda entry: sort_key(entry.path)) for stream in streams]
@@ -178,6 +179,7 @@ def test_of_each_path_the_entry_of_the_last_stream_wins(streams):
     assert [sort_key(entry.path) for entry in found] == sorted(sort_key(path) for path in expected)
 
 
+@settings(max_examples=25)
 @given(st.lists(entry_values, max_size=10, unique_by=lambda entry: entry.path))
 def test_a_file_of_entries_is_read_as_it_was_written(tmp_path_factory, values):
     values.sort(key=lambda entry: sort_key(entry.path))

@@ -87,7 +87,7 @@ def test_a_refused_request_is_an_error(authority, stamp):
         request_timestamp(DATA, corrupt)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_edit_of_an_answer_gives_another_time_or_another_error(answer, roots, data):
     at = data.draw(st.integers(0, len(answer) - 1))

@@ -52,7 +52,11 @@ class Counts:
     size: int = 0
 
     def add(self, facts: _Facts) -> None:
-        """Count a recording."""
+        """
+        Count a recording.
+
+        :param facts: the facts of it.
+        """
         self.recordings += 1
         self.copied += facts.has_record
         self.locked += facts.locked_until is not None

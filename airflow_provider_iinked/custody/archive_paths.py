@@ -1,24 +1,35 @@
 """
-How files of an archive are called, both directions. Pure; no other module of signing and sealing parses a name.
+Paths of an archive as signatures and seals name them. Names are made and read by :mod:`storage.layout` alone. Pure.
 
 A path is relative to the destination: ``<package_id>/<meeting_video_id>.custody.json``, ``_seals/00000001.seal.json``.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-SEALS: Final = "_seals"
-"""Folder of the seals. A package of this name cannot be sealed."""
-ENVELOPE_SUFFIX: Final = ".dsse.json"
-"""What stands behind a document's name in that of its envelope."""
+from airflow_provider_iinked.storage import layout
+from airflow_provider_iinked.storage.layout import SEALS_FOLDER as SEALS
+from airflow_provider_iinked.storage.layout import is_package_folder, seal_number
+from airflow_provider_iinked.storage.layout import signature_of as envelope_of
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
-_COPY_SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,8}")
-_SEAL: Final = re.compile(r"([0-9]{8})\.seal\.json")
+__all__ = [
+    "SEALS",
+    "Kind",
+    "Name",
+    "document_name",
+    "entries_path",
+    "envelope_of",
+    "is_package_folder",
+    "parse_name",
+    "seal_number",
+    "seal_path",
+    "sort_key",
+    "state_path",
+    "timestamp_path",
+]
 
 
 class Kind(StrEnum):
@@ -36,10 +47,10 @@ class Kind(StrEnum):
     """The recording's bytes."""
 
 
-DOCUMENT_SUFFIXES: Final = {
-    ".custody.json": Kind.RECORD,
-    ".deletion.json": Kind.RECEIPT,
-    ".erased.json": Kind.TOMBSTONE,
+_DOCUMENTS: Final = {
+    layout.Kind.RECORD: Kind.RECORD,
+    layout.Kind.RECEIPT: Kind.RECEIPT,
+    layout.Kind.TOMBSTONE: Kind.TOMBSTONE,
 }
 
 
@@ -63,17 +74,18 @@ def parse_name(name: str) -> Name | None:
     Take a file's name within a package's folder apart.
 
     :param name: the name.
-    :return: its parts; None for a file that is not part of the archive (temporary, quarantined, somebody else's).
+    :return: its parts; None for a file that is neither sealed nor a difference (temporary, quarantined, a legal hold,
+        somebody else's).
     """
-    video_id, dot, rest = name.partition(".")
-    if not dot or not _ID.fullmatch(video_id):
+    entry = layout.parse(name)
+    if entry is None or entry.quarantined:
         return None
-    suffix = dot + rest
-    if kind := DOCUMENT_SUFFIXES.get(suffix):
-        return Name(video_id, kind, name)
-    if suffix.endswith(ENVELOPE_SUFFIX) and suffix.removesuffix(ENVELOPE_SUFFIX) in DOCUMENT_SUFFIXES:
-        return Name(video_id, Kind.ENVELOPE, name.removesuffix(ENVELOPE_SUFFIX))
-    return Name(video_id, Kind.COPY, name) if _COPY_SUFFIX.fullmatch(suffix) and suffix != ".json" else None
+    kind = _DOCUMENTS.get(entry.kind)
+    if entry.signature:
+        return Name(entry.video_id, Kind.ENVELOPE, replace(entry, signature=False).name) if kind else None
+    if entry.kind is layout.Kind.COPY:
+        kind = Kind.COPY
+    return Name(entry.video_id, kind, name) if kind else None
 
 
 def document_name(meeting_video_id: str, kind: Kind) -> str:
@@ -84,28 +96,8 @@ def document_name(meeting_video_id: str, kind: Kind) -> str:
     :param kind: record, receipt or tombstone.
     :return: the name.
     """
-    suffix = next(suffix for suffix, known in DOCUMENT_SUFFIXES.items() if known is kind)
-    return f"{meeting_video_id}{suffix}"
-
-
-def envelope_of(path: str) -> str:
-    """
-    Name the envelope of a document.
-
-    :param path: the document's path or name.
-    :return: the envelope's.
-    """
-    return path + ENVELOPE_SUFFIX
-
-
-def is_package_folder(name: str) -> bool:
-    """
-    Say whether a folder below the destination is a package's.
-
-    :param name: its name.
-    :return: True when it is.
-    """
-    return name != SEALS and _ID.fullmatch(name) is not None
+    known = next(known for known, document in _DOCUMENTS.items() if document is kind)
+    return layout.Entry(known, meeting_video_id).name
 
 
 def sort_key(path: str) -> tuple[str, ...]:
@@ -125,18 +117,7 @@ def seal_path(number: int) -> str:
     :param number: its number, from 1.
     :return: its path.
     """
-    return f"{SEALS}/{number:08d}.seal.json"
-
-
-def seal_number(name: str) -> int | None:
-    """
-    Read a seal's number out of its name within the folder of the seals.
-
-    :param name: the name.
-    :return: the number; None when the file is not a seal.
-    """
-    match = _SEAL.fullmatch(name)
-    return int(match.group(1)) if match else None
+    return f"{SEALS}/{layout.seal_name(number)}"
 
 
 def timestamp_path(number: int, seal_sha256: str) -> str:
@@ -147,7 +128,7 @@ def timestamp_path(number: int, seal_sha256: str) -> str:
     :param seal_sha256: hex digest of the seal's bytes.
     :return: its path.
     """
-    return f"{SEALS}/{number:08d}.{seal_sha256}.tsr"
+    return f"{SEALS}/{layout.timestamp_name(number, seal_sha256)}"
 
 
 def entries_path(number: int, sha256: str) -> str:
@@ -158,7 +139,7 @@ def entries_path(number: int, sha256: str) -> str:
     :param sha256: hex digest of that file's bytes.
     :return: its path.
     """
-    return f"{SEALS}/{number:08d}.{sha256}.entries.jsonl.gz"
+    return f"{SEALS}/{layout.entries_name(number, sha256)}"
 
 
 def state_path(number: int, sha256: str) -> str:
@@ -169,4 +150,4 @@ def state_path(number: int, sha256: str) -> str:
     :param sha256: hex digest of that file's bytes.
     :return: its path.
     """
-    return f"{SEALS}/{number:08d}.{sha256}.state.jsonl.gz"
+    return f"{SEALS}/{layout.state_name(number, sha256)}"

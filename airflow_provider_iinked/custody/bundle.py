@@ -25,6 +25,7 @@ from airflow_provider_iinked.custody.account import (
 from airflow_provider_iinked.custody.archive_files import CHUNK, ArchiveReader, LocalArchive
 from airflow_provider_iinked.custody.archive_paths import (
     SEALS,
+    Kind,
     is_package_folder,
     parse_name,
     seal_number,
@@ -40,6 +41,7 @@ from airflow_provider_iinked.custody.keys import PublicKey
 from airflow_provider_iinked.custody.merkle import Tree, leaf_hash
 from airflow_provider_iinked.custody.recordings import read_recordings
 from airflow_provider_iinked.custody.statement import canonical_json, format_time
+from airflow_provider_iinked.storage.layout import is_of_a_seal
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -107,7 +109,7 @@ class _Bundle:
     def write(self, packages: Sequence[str]) -> AuditResult:
         for package in packages:
             self._copy_folder(package, [info.name for info in self._archive.files(package) if parse_name(info.name)])
-        self._copy_folder(SEALS, [info.name for info in self._archive.files(SEALS) if _is_of_a_seal(info.name)])
+        self._copy_folder(SEALS, [info.name for info in self._archive.files(SEALS) if is_of_a_seal(info.name)])
         result = self._verify()
         if self._options.packages is not None:
             self._replace_entries_by_proofs(result.seals)
@@ -169,7 +171,8 @@ class _Bundle:
     def _write_signatures(self) -> None:
         """The envelopes' signatures taken apart, for openssl, which cannot read envelopes."""
         for path in sorted(self._copies.rglob("*.json")):
-            if not path.name.endswith(".dsse.json") and seal_number(path.name) is None:
+            parsed = parse_name(path.name)
+            if seal_number(path.name) is None and (parsed is None or parsed.kind is not Kind.ENVELOPE):
                 continue
             try:
                 signed, signatures = signatures_of(path.read_bytes())
@@ -195,7 +198,3 @@ class _Bundle:
         path = self._data / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("utf-8"))
-
-
-def _is_of_a_seal(name: str) -> bool:
-    return name[:8].isdigit() and name.endswith((".seal.json", ".tsr", ".jsonl.gz"))

@@ -11,7 +11,12 @@ How every object of the archive is called, in both directions: names are made an
     <any of these>.set-aside-<time>-<hex>    quarantined: it could not be relied on
     <stem>.<token>-<hex>.part                a temporary name of a run
 
-``_hold-<hex>.json`` in a package's folder is a legal hold of it; ``<destination>/_seals/`` holds the seals.
+``_hold-<hex>.json`` in a package's folder is a legal hold of it; ``<destination>/_seals/`` holds the seals::
+
+    <number>.seal.json                       a seal
+    <number>.<digest>.tsr                    its time stamp; digest of the seal
+    <number>.<digest>.entries.jsonl.gz       the entries that it adds; digest of this object
+    <number>.<digest>.state.jsonl.gz         the newest entry of every document; digest of this object
 """
 
 from __future__ import annotations
@@ -49,6 +54,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]+")
 _QUARANTINED = re.compile(rf"(.+){re.escape(_ASIDE)}([0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{16}})")
 _HOLD = re.compile(r"_hold-([0-9a-f]{8})\.json")
 _TEMPORARY = re.compile(rf"(.+)\.([A-Za-z0-9]+)-([0-9a-f]{{8}}){re.escape(_PART)}")
+_SEAL = re.compile(r"([0-9]{8})\.seal\.json")
+_OF_A_SEAL = re.compile(r"[0-9]{8}\.(seal\.json|[0-9a-f]{64}\.(tsr|(entries|state)\.jsonl\.gz))")
 
 
 class Kind(StrEnum):
@@ -268,6 +275,70 @@ def signature_of(url: str) -> str:
     :return: the envelope's URL, beside it.
     """
     return f"{url}{_ENVELOPE}"
+
+
+def seal_name(number: int) -> str:
+    """
+    Name a seal within the folder of the seals.
+
+    :param number: its number, from 1.
+    :return: its name.
+    """
+    return f"{number:08d}.seal.json"
+
+
+def seal_number(name: str) -> int | None:
+    """
+    Read a seal's number out of its name.
+
+    :param name: the name within the folder of the seals.
+    :return: the number; None when it is no seal.
+    """
+    match = _SEAL.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def timestamp_name(number: int, seal_sha256: str) -> str:
+    """
+    Name the time stamp of a seal within the folder of the seals.
+
+    :param number: the seal's number.
+    :param seal_sha256: hex digest of the seal's bytes.
+    :return: its name.
+    """
+    return f"{number:08d}.{seal_sha256}.tsr"
+
+
+def entries_name(number: int, sha256: str) -> str:
+    """
+    Name the object with the entries that a seal adds.
+
+    :param number: the seal's number.
+    :param sha256: hex digest of that object's bytes.
+    :return: its name within the folder of the seals.
+    """
+    return f"{number:08d}.{sha256}.entries.jsonl.gz"
+
+
+def state_name(number: int, sha256: str) -> str:
+    """
+    Name the object with the newest entry of every document, as of a seal.
+
+    :param number: the seal's number.
+    :param sha256: hex digest of that object's bytes.
+    :return: its name within the folder of the seals.
+    """
+    return f"{number:08d}.{sha256}.state.jsonl.gz"
+
+
+def is_of_a_seal(name: str) -> bool:
+    """
+    Tell whether an object in the folder of the seals is a seal or belongs to one.
+
+    :param name: its name.
+    :return: True when it is or does.
+    """
+    return _OF_A_SEAL.fullmatch(name) is not None
 
 
 def temporary(path: str, token: str) -> str:

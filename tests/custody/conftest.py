@@ -4,9 +4,9 @@ import shutil
 from functools import partial
 
 import pytest
-from sealed_archives import Authority, SignedArchive, build, make_key
 
 from airflow_provider_iinked.custody.timestamp import load_certificates, request_timestamp
+from tests.custody.sealed_archives import Authority, SignedArchive, build, make_key
 
 
 @pytest.fixture(scope="session")

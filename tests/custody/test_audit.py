@@ -7,11 +7,11 @@ import json
 import shutil
 
 import pytest
-from sealed_archives import TEN, SignedArchive, flip, make_key, remove
 
 from airflow_provider_iinked.custody.archive_files import LocalArchive
 from airflow_provider_iinked.custody.audit import AuditOptions, audit_archive
 from airflow_provider_iinked.custody.examine import Reading
+from tests.custody.sealed_archives import TEN, SignedArchive, flip, make_key, remove
 
 
 def kinds(result) -> set[str]:

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from sealed_archives import SignedArchive, flip, make_key
 
 from airflow_provider_iinked.custody.archive_files import LocalArchive
 from airflow_provider_iinked.custody.audit import AuditOptions, audit_archive
@@ -18,6 +17,7 @@ from airflow_provider_iinked.custody.bundle import BundleOptions, export_bundle
 from airflow_provider_iinked.custody.chain import load_seal
 from airflow_provider_iinked.custody.errors import SealError
 from airflow_provider_iinked.custody.merkle import is_included, leaf_hash
+from tests.custody.sealed_archives import SignedArchive, flip, make_key
 
 
 def export(archive: SignedArchive, out: Path, **options):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sealed_archives import SignedArchive
+
+from tests.custody.sealed_archives import SignedArchive
 
 EXAMPLES = int(os.environ.get("ARCHIVE_EDITS", "25"))
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
-from sealed_archives import flip
 
 from airflow_provider_iinked.custody.audit import AuditResult
 from airflow_provider_iinked.custody.recordings import Recording, read_recordings
 from airflow_provider_iinked.custody.report import write_report
+from tests.custody.sealed_archives import flip
 
 pytest.importorskip("matplotlib")
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from sealed_archives import SignedArchive, flip, make_key, remove
 
 from airflow_provider_iinked.custody.archive_files import LocalArchive
 from airflow_provider_iinked.custody.errors import SealConflictError, SealError, TimestampError
 from airflow_provider_iinked.custody.sealer import SealOptions, seal_archive
+from tests.custody.sealed_archives import SignedArchive, flip, make_key, remove
 
 
 class Watched(LocalArchive):

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sealed_archives import Authority
 
 from airflow_provider_iinked.custody.errors import TimestampError
 from airflow_provider_iinked.custody.timestamp import (
@@ -18,6 +17,7 @@ from airflow_provider_iinked.custody.timestamp import (
     request_timestamp,
     timestamp_authority,
 )
+from tests.custody.sealed_archives import Authority
 
 DATA = b"a seal's bytes"
 

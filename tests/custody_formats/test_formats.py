@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_iinked.custody import dsse, entries, merkle, statement
+from airflow_provider_iinked.custody.keys import load_public_keys
+from tests.custody.sealed_archives import TEN, Authority, SignedArchive, build, make_key
+from tests.custody_formats import second_reader
+
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "custody")]
-
-import second_reader  # noqa: E402
-from sealed_archives import TEN, Authority, SignedArchive, build, make_key  # noqa: E402
-
-from airflow_provider_iinked.custody import dsse, entries, merkle, statement  # noqa: E402
-from airflow_provider_iinked.custody.keys import load_public_keys  # noqa: E402
 
 READER = HERE / "second_reader.py"
 PAGE = (HERE.parents[1] / "docs/formats.md").read_text()

@@ -23,7 +23,7 @@ from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import Kind, Layout, ids_of, parse, quarantined
+from airflow_provider_iinked.storage.layout import Kind, Layout, holds_of, ids_of, quarantined
 from airflow_provider_iinked.storage.url import check_destination
 
 HOLD_FORMAT: Final = 1
@@ -154,11 +154,9 @@ def find_holds(store: Store, layout: Layout) -> list[Hold]:
     :raises StorageError: when the folder cannot be listed; nothing may be deleted then.
     """
     found = []
-    for name in store.list_names(layout.folder):
-        entry = parse(name)
-        if entry is not None and entry.kind is Kind.HOLD and entry.is_current:
-            _, value = store.read_json(layout.hold(entry.nonce))
-            found.append(_read(entry.nonce, value))
+    for hold_id in holds_of(store.list_names(layout.folder)):
+        _, value = store.read_json(layout.hold(hold_id))
+        found.append(_read(hold_id, value))
     return sorted(found, key=lambda hold: hold.hold_id)
 
 

@@ -279,6 +279,7 @@ class _Deletion:
             raise StorageError("Its receipt was not written: the task was told to end.")
         if not self._request.preview:
             package.receipts.open(video, verification)
+        package.receipts.check_not_held(video_id)
         return _Prepared(verification, verified_at, has_receipt=True)
 
     def _take_turn(self, turn: _Turn, prepared: Future[_Prepared] | None) -> None:

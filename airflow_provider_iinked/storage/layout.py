@@ -174,6 +174,16 @@ def copies_of(names: Iterable[str], meeting_video_id: str, *, quarantined: bool 
     return found
 
 
+def holds_of(names: Iterable[str]) -> list[str]:
+    """
+    Pick the legal holds of a package. Quick, since a deletion asks for each recording.
+
+    :param names: the names in the package's folder.
+    :return: ids of its holds; released ones do not count.
+    """
+    return [match[1] for name in names if name.startswith("_") and (match := _HOLD.fullmatch(name))]
+
+
 def is_package_folder(name: str) -> bool:
     """
     Tell whether a name below a destination can be a package's folder.

@@ -24,7 +24,7 @@ def copied(chain, request):
 def test_a_held_package_is_refused_before_any_request(copied, content, preview):
     chain, arguments = copied
     chain.path("p", "_hold-0123abcd.json").write_text(content)
-    with pytest.raises(LegalHoldError, match="legal hold" + (": a lawsuit" if "lawsuit" in content else "")):
+    with pytest.raises(LegalHoldError, match="legal hold" + (".*: a lawsuit" if "lawsuit" in content else "")):
         chain.delete(**arguments, preview=preview)
     assert chain.ledger.requests() == []
 
@@ -33,7 +33,7 @@ def test_a_hold_that_comes_meanwhile_keeps_what_is_not_yet_requested(copied, mea
     chain, arguments = copied
     hold = chain.path("p", "_hold-0123abcd.json")
     meanwhile.after_first_deletion(lambda: hold.write_text("{}"))
-    with pytest.raises(LegalHoldError, match="b: kept on the platform"):
+    with pytest.raises(LegalHoldError, match="b: package p is under legal hold"):
         chain.delete(**arguments, max_parallel=1)
     assert chain.ledger.deletions == ["a"]
 

@@ -139,18 +139,33 @@ class S3Store(Store):
 
     def list_names(self, url: str) -> list[str]:
         """List the names right below a folder."""
+        names: list[str] = []
+        for prefix, page in self._pages(url):
+            found = [item["Key"] for item in page.get("Contents") or []]
+            found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
+            names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+        return sorted(names)
+
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """List the objects right below a folder."""
+        return [
+            (item["Key"].removeprefix(prefix), info_of(item, item["Size"]))
+            for prefix, page in self._pages(url)
+            for item in page.get("Contents") or []
+            if item["Key"] != prefix
+        ]
+
+    def _pages(self, url: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The answers that list what lies right below a folder, each with the folder's own prefix."""
         with translate_errors("list", url):
             target = self.target(url)
             prefix = f"{target['Key'].rstrip('/')}/".lstrip("/")
-            names: list[str] = []
             more: dict[str, str] = {}
             while True:
                 page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, Prefix=prefix, Delimiter="/", **more)
-                found = [item["Key"] for item in page.get("Contents") or []]
-                found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
-                names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+                yield prefix, page
                 if not page.get("IsTruncated"):
-                    return sorted(names)
+                    return
                 more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def read_bytes(self, url: str) -> bytes | None:

@@ -1,5 +1,5 @@
 """
-The operators of the chain: download and prove, then delete exactly what was proved.
+The operators of the chain: download and verify, then delete exactly what was verified.
 
 What they rest on is imported when they run: a Dag file is parsed every few seconds, and loads neither an HTTP client
 nor a storage library.

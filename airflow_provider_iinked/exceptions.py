@@ -108,6 +108,10 @@ class ApprovalError(IinkedSignPermanentError):
     """No person approved exactly this deletion: refused, timed out, or of another plan. No retry helps."""
 
 
+class LegalHoldError(IinkedSignPermanentError):
+    """The package is under legal hold: nothing of it is deleted or erased. No retry helps before its release."""
+
+
 class RecordingFailedError(IinkedSignPermanentError):
     """The platform says that a recording that is waited for has failed. No retry helps by itself."""
 

@@ -101,6 +101,7 @@ def _verify_copy(
         "size": claim.size,
         "sha256": claim.sha256,
         "validator": record.get("validator"),
+        **{name: record[name] for name in ("retain_until", "retention_mode") if record.get(name)},
         "checked_at": pendulum.now("UTC").isoformat(),
     }
 

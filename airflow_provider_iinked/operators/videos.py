@@ -211,6 +211,9 @@ class IinkedDeleteVideosOperator(BaseOperator):
     :param preview: True to read, check, log and return what would be deleted, and send nothing. Never a template.
     :param receipt_destination: URL below which receipts of deletions without copies are written; with copies they lie
         beside them. (templated)
+    :param approval: the XCom of an approval task (Airflow 3.1 or newer): pass ``approve.output``. Only what that plan
+        names is deleted, and only while it is still true; an approved deletion by id that shall be retried needs a
+        ``receipt_destination``. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: the API's response, ``packageId`` and ``videos``, without URLs; ``notListed`` and ``preview`` where they
         apply. A list of these, one a package, where ``package_id`` is a list or the copies span several.
@@ -221,6 +224,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         "meeting_video_ids",
         "verified_copies",
         "receipt_destination",
+        "approval",
         "iinked_sign_conn_id",
     )
     operator_extra_links = (IinkedSignLink(), StoredCopiesLink())
@@ -239,12 +243,14 @@ class IinkedDeleteVideosOperator(BaseOperator):
         receipt_destination: str | None = None,
         min_copies: int = 1,
         max_parallel: int = 8,
+        approval: Any = NOTSET,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         require_not_none(package_id, "package_id")
         require_not_none(meeting_video_ids, "meeting_video_ids")
         require_not_none(verified_copies, "verified_copies")
+        require_not_none(approval, "approval")
         require_bool(preview, "preview")
         require_int(min_copies, "min_copies", minimum=1)
         require_int(max_parallel, "max_parallel", minimum=1)
@@ -267,6 +273,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.receipts_wanted = receipt_destination is not None
         self.min_copies = min_copies
         self.max_parallel = max_parallel
+        self.approval = approval
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._hook: IinkedSignHook | None = None
         self._deleted: tuple[str, list[DeletedPackage]] | None = None
@@ -299,6 +306,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
             receipts_wanted=self.receipts_wanted,
             min_copies=self.min_copies,
             max_parallel=self.max_parallel,
+            approval=self.approval,
             conn_id=check_conn_id(self.iinked_sign_conn_id),
             task=task_identity(context),
         )

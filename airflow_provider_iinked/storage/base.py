@@ -176,6 +176,18 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """
+        List the objects right below a folder with what the listing itself says about them.
+
+        Nothing is asked for each of them, so an object may say less here than in :meth:`info`.
+
+        :param url: the folder.
+        :return: names without their path, no folders; empty when the folder does not exist.
+        :raises StorageError: when it cannot be listed.
+        """
+
+    @abstractmethod
     def read_bytes(self, url: str) -> bytes | None:
         """
         Read a small object.

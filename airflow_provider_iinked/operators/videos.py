@@ -1,5 +1,5 @@
 """
-The operators of the chain: download and prove, then delete exactly what was proved.
+The operators of the chain: download and verify, then delete exactly what was verified.
 
 What they rest on is imported when they run: a Dag file is parsed every few seconds, and loads neither an HTTP client
 nor a storage library.
@@ -158,7 +158,9 @@ class IinkedDownloadVideosOperator(BaseOperator):
             hook.close()
         if copies:
             self._copied = (hook.api_base, copies)
-            report_copies(context, self, hook, request.destinations[0], copies)
+            for destination in request.destinations:
+                there = [copy for copy in copies if copy["uri"].startswith(f"{destination.rstrip('/')}/")]
+                report_copies(context, self, hook, destination, there)
         return copies
 
     def on_kill(self) -> None:

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_iinked.arguments import RECHECKS, check_id, require_int
+from airflow_provider_iinked.custody.finding import Verification
 from airflow_provider_iinked.custody.tombstone import erase_copy
-from airflow_provider_iinked.custody.verify import Verification, verify_copies
+from airflow_provider_iinked.custody.verify import verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.storage import open_store
 from airflow_provider_iinked.storage.layout import copies_of

@@ -183,8 +183,8 @@ class PackageDownload:
 
 
 def _scan_destination(place: Place) -> FolderScan:
-    place.store.remove_stale(place.folder)
     names = place.store.list_names(place.folder)
+    place.store.remove_stale(place.folder, names)
     return FolderScan(
         recorded={video_id.casefold(): video_id for video_id in ids_of(names, Kind.RECORD)},
         erased=frozenset(video_id.casefold() for video_id in ids_of(names, Kind.TOMBSTONE)),

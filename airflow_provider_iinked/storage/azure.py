@@ -165,6 +165,7 @@ class BlockUpload(Upload):
         """Forget the blocks; nothing of them was ever visible."""
         self._buffer.clear()
         self._in_flight.cancel()
+        self._in_flight.when_ended(lambda: None)
         self._blocks.clear()
 
     def _stage(self, size: int) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -140,8 +140,8 @@ class Store(ABC):
         :raises StorageError: when it cannot be found out.
         """
         raise InvalidArgumentError(
-            f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the store's "
-            "own rules keep the copies."
+            f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the "
+            "store's own rules keep the copies."
         )
 
     @abstractmethod
@@ -172,6 +172,18 @@ class Store(ABC):
 
         :param url: the folder.
         :return: names without their path; empty when the folder does not exist.
+        :raises StorageError: when it cannot be listed.
+        """
+
+    @abstractmethod
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """
+        List the objects right below a folder with what the listing itself says about them.
+
+        Nothing is asked for each of them, so an object may say less here than in :meth:`info`.
+
+        :param url: the folder.
+        :return: names without their path, no folders; empty when the folder does not exist.
         :raises StorageError: when it cannot be listed.
         """
 
@@ -323,15 +335,16 @@ class Store(ABC):
     @abstractmethod
     def _start_upload(self, url: str, size: int) -> Upload: ...
 
-    def remove_stale(self, folder: str) -> None:
+    def remove_stale(self, folder: str, names: Sequence[str] | None = None) -> None:
         """
         Remove temporary names that a killed run left: this run's own, and those of others older than a day.
 
         What cannot be removed is left, with a warning.
 
         :param folder: the folder to look through.
+        :param names: the names in it, where they were listed a moment ago.
         """
-        remove_stale_temp_files(self, folder)
+        remove_stale_temp_files(self, folder, names)
 
     def remove_temporary(self, url: str) -> None:
         """

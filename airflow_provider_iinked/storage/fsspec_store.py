@@ -83,6 +83,19 @@ class FsspecStore(Store):
                 return []
             return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
 
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """List the objects right below a folder."""
+        with translate_errors("list", url):
+            path = self.path(url).rstrip("/")
+            try:
+                self.fs.invalidate_cache()
+                found: list[dict[str, Any]] = self.fs.ls(path, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            # Some file systems answer for a file, or for the folder's own marker, with that itself.
+            objects = [(str(item["name"]), item) for item in found if item.get("type") != "directory"]
+            return [(name.rpartition("/")[2], read_info(item)) for name, item in objects if name.rstrip("/") != path]
+
     def read_bytes(self, url: str) -> bytes | None:
         """Read a small object."""
         with translate_errors("read", url):

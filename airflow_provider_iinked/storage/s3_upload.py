@@ -82,20 +82,27 @@ class S3Upload(Upload):
             {"PartNumber": number, "ETag": sent["ETag"], **{name: sent[name] for name in CHECKSUMS if sent.get(name)}}
             for number, sent in enumerate(self._parts.results(), 1)
         ]
-        info = self._complete(parts)
+        answer = self._complete(parts)
         self._upload_id = None
-        self.discard()  # what is left of it: the marker
-        return info
+        dropped = self.store.start("delete_object", self.store.target(self._marker))
+        try:
+            return self._look(answer, parts)
+        finally:
+            if dropped.exception() is None:
+                self._marker = ""
+            self.discard()  # what is left of it: the marker, where the store did not remove it at once
 
     def _discard(self) -> None:
         """Abort the upload and remove its marker."""
         self._buffer.clear()
-        if self._upload_id is not None:
+        if (upload_id := self._upload_id) is not None:
             self._parts.cancel()
             if self._noted is not None:
                 self._noted.exception()
-            if not abort(self.store, self._target, self._upload_id):
+            if not abort(self.store, self._target, upload_id):
                 return  # the marker stays, and lets the next run abort it
+            # A part that comes in after that is kept by some stores until the upload is aborted once more.
+            self._parts.when_ended(lambda: abort(self.store, self._target, upload_id))
             self._upload_id = None
         if self._marker:
             self._drop_marker()
@@ -132,27 +139,29 @@ class S3Upload(Upload):
         named = {"UploadId": self._upload_id, "PartNumber": len(self._parts) + 1}
         self._parts.send(lambda: self.store.start("upload_part", self._target, **named, Body=body))
 
-    def _complete(self, parts: list[dict[str, Any]]) -> ObjectInfo | None:
-        """Complete it under the condition that the name is free; where that is not honoured, look before and after."""
-        known = self.store.complete_condition is Condition.HONOURED
-        if not known and self.store.info(self.url) is not None:
+    def _complete(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Complete it under the condition that the name is free; where that may not be honoured, look before."""
+        if self.store.complete_condition is not Condition.HONOURED and self.store.info(self.url) is not None:
             raise FileExistsError(self.url)
         named = {"UploadId": self._upload_id, "MultipartUpload": {"Parts": parts}}
         condition = IF_FREE if self.store.complete_condition is not Condition.REFUSED else {}
         try:
             try:
-                answer = self.store.call("complete_multipart_upload", self._target, **named, **condition)
+                return dict(self.store.call("complete_multipart_upload", self._target, **named, **condition))
             except Exception as error:
                 if status_of(error) != 501 or not condition:
                     raise
                 self.store.complete_condition = Condition.REFUSED
-                answer = self.store.call("complete_multipart_upload", self._target, **named)
+                return dict(self.store.call("complete_multipart_upload", self._target, **named))
         except Exception as error:
             # Taken a moment ago by someone else, or by ourselves, if only the answer was lost: the caller looks.
             if is_taken(error) or self.store.info(self.url) is not None:
                 raise FileExistsError(self.url) from None
             raise
-        if known and answer.get("ETag"):
+
+    def _look(self, answer: dict[str, Any], parts: list[dict[str, Any]]) -> ObjectInfo | None:
+        """Where the condition may have been ignored, see whose bytes lie there."""
+        if self.store.complete_condition is Condition.HONOURED and answer.get("ETag"):
             return info_of(answer, self._written)
         info = self.store.info(self.url)
         expected = str(answer.get("ETag") or "").strip('"') or multipart_etag(parts)

@@ -23,7 +23,7 @@ def copied(chain, request):
 @pytest.mark.parametrize("preview", [True, False])
 def test_a_held_package_is_refused_before_any_request(copied, content, preview):
     chain, arguments = copied
-    chain.path("p", "_hold.json").write_text(content)
+    chain.path("p", "_hold-0123abcd.json").write_text(content)
     with pytest.raises(LegalHoldError, match="legal hold" + (": a lawsuit" if "lawsuit" in content else "")):
         chain.delete(**arguments, preview=preview)
     assert chain.ledger.requests() == []
@@ -31,7 +31,7 @@ def test_a_held_package_is_refused_before_any_request(copied, content, preview):
 
 def test_a_hold_that_comes_meanwhile_keeps_what_is_not_yet_requested(copied, meanwhile):
     chain, arguments = copied
-    hold = chain.path("p", "_hold.json")
+    hold = chain.path("p", "_hold-0123abcd.json")
     meanwhile.after_first_deletion(lambda: hold.write_text("{}"))
     with pytest.raises(LegalHoldError, match="b: kept on the platform"):
         chain.delete(**arguments, max_parallel=1)
@@ -40,7 +40,7 @@ def test_a_hold_that_comes_meanwhile_keeps_what_is_not_yet_requested(copied, mea
 
 def test_a_hold_of_another_package_does_not_matter(copied):
     chain, arguments = copied
-    other = chain.path("q", "_hold.json")
+    other = chain.path("q", "_hold-0123abcd.json")
     other.parent.mkdir()
     other.write_text("{}")
     chain.delete(**arguments)
@@ -49,7 +49,7 @@ def test_a_hold_of_another_package_does_not_matter(copied):
 
 def test_a_released_package_is_deleted(copied):
     chain, arguments = copied
-    hold = chain.path("p", "_hold.json")
+    hold = chain.path("p", "_hold-0123abcd.json")
     hold.write_text("{}")
     with pytest.raises(LegalHoldError):
         chain.delete(**arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_iinked.arguments import (
     ALL,
@@ -25,6 +25,9 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
 from airflow_provider_iinked.storage.layout import folder_of
 from airflow_provider_iinked.storage.url import check_destination, join
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 DEFAULT_STATES: Final = (VideoState.ARCHIVED.value,)
 _DELETABLE: Final = tuple(state.value for state in VideoState if state is not VideoState.DELETED)
@@ -73,6 +76,7 @@ class DeletionRequest:
     :param receipt_destination: where receipts of a deletion without copies go, or None.
     :param conn_id: the Airflow connection, for the receipts.
     :param task: the running task.
+    :param signer: signs the receipts; None for nobody.
     """
 
     packages: tuple[PackageTarget, ...]
@@ -85,6 +89,7 @@ class DeletionRequest:
     receipt_destination: str | None = None
     conn_id: str | None = None
     task: TaskIdentity = field(default_factory=TaskIdentity)
+    signer: DocumentSigner | None = None
 
     @property
     def ids(self) -> PackageIds:
@@ -117,6 +122,7 @@ def parse_deletion_request(
     task: TaskIdentity,
     min_copies: object = 1,
     max_parallel: object = 8,
+    signer: DocumentSigner | None = None,
 ) -> DeletionRequest:
     """
     Check the delete operator's arguments, as resolved at run time.
@@ -134,6 +140,7 @@ def parse_deletion_request(
     :param task: the running task.
     :param min_copies: in how many failure domains verified copies must lie.
     :param max_parallel: how many recordings are verified at a time.
+    :param signer: signs the receipts; None for nobody.
     :return: the request.
     :raises InvalidArgumentError: for whatever is empty, malformed or contradictory; before any request.
     """
@@ -167,6 +174,7 @@ def parse_deletion_request(
         receipt_destination=receipt_destination if isinstance(receipt_destination, str) else None,
         conn_id=conn_id,
         task=task,
+        signer=signer,
     )
 
 

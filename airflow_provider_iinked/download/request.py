@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iinked.arguments import (
     PackageIds,
@@ -18,6 +18,9 @@ from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import Package, Video, VideoList
 from airflow_provider_iinked.storage.url import check_destination, join
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class DownloadRequest:
     :param package_fields: package fields to keep in the custody record.
     :param task: the running task.
     :param check_media: whether a copy must play to its end before it is published; ``"decode"`` for every frame.
+    :param signer: signs the custody records; None for nobody.
     """
 
     packages: PackageIds
@@ -45,6 +49,7 @@ class DownloadRequest:
     package_fields: tuple[str, ...] = ()
     task: TaskIdentity = field(default_factory=TaskIdentity)
     check_media: bool | str = False
+    signer: DocumentSigner | None = None
 
     @property
     def main_folder(self) -> str:
@@ -69,6 +74,7 @@ def parse_download_request(
     package_fields: object = (),
     check_media: object = False,
     task: TaskIdentity | None = None,
+    signer: DocumentSigner | None = None,
 ) -> DownloadRequest:
     """
     Validate the download operator's arguments, as resolved at run time.
@@ -82,6 +88,7 @@ def parse_download_request(
     :param package_fields: names of package fields.
     :param check_media: whether recordings must play to their end; ``"decode"`` to decode every frame.
     :param task: the running task.
+    :param signer: signs the custody records; None for nobody.
     :return: the request.
     :raises InvalidArgumentError: for whatever is empty or malformed; before any API call.
     """
@@ -96,6 +103,7 @@ def parse_download_request(
         package_fields=check_package_fields(package_fields),
         task=task or TaskIdentity(),
         check_media=check_media_depth(check_media),
+        signer=signer,
     )
 
 

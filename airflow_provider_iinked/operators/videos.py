@@ -58,12 +58,20 @@ class IinkedDownloadVideosOperator(BaseOperator):
     :param package_fields: names of package fields to keep in the custody records, such as ``name``.
     :param check_media: whether a recording must be seen to play before its copy is published: its container is whole,
         and plays as long as the API says, within a second or 2 %. Needs the extra ``media``.
+    :param signing_conn_id: the Airflow connection whose password is the private key that signs the custody records;
+        None for no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: for each copy ``package_id``, ``meeting_video_id``, ``uri``, ``size``, ``sha256`` and ``custody_uri``; made
         for the delete operator's ``verified_copies``.
     """
 
-    template_fields: Sequence[str] = ("package_id", "destination", "meeting_video_ids", "iinked_sign_conn_id")
+    template_fields: Sequence[str] = (
+        "package_id",
+        "destination",
+        "meeting_video_ids",
+        "signing_conn_id",
+        "iinked_sign_conn_id",
+    )
     operator_extra_links = (IinkedSignLink(), StoredCopiesLink())
     ui_color = "#dcefe6"
 
@@ -78,6 +86,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         allow_partial: bool = False,
         package_fields: Sequence[str] = (),
         check_media: bool | str = False,
+        signing_conn_id: str | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -98,6 +107,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.allow_partial = allow_partial
         self.package_fields = package_fields
         self.check_media = check_media
+        self.signing_conn_id = signing_conn_id
+        self.signatures_wanted = signing_conn_id is not None
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
         self._stop: StopSignal | None = None
@@ -112,6 +123,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
         from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.custody.signing_connection import connection_signer
         from airflow_provider_iinked.download.request import parse_download_request
         from airflow_provider_iinked.download.stopping import StopSignal
         from airflow_provider_iinked.download.workflow import download_videos
@@ -128,6 +140,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
             package_fields=self.package_fields,
             check_media=self.check_media,
             task=task_identity(context),
+            signer=connection_signer(self.signing_conn_id, wanted=self.signatures_wanted),
         )
         label_map_index(context, request.packages.label)
         hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
@@ -188,6 +201,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
     :param preview: True to read, check, log and return what would be deleted, and send nothing. Never a template.
     :param receipt_destination: URL below which receipts of deletions without copies are written; with copies they lie
         beside them. (templated)
+    :param signing_conn_id: the Airflow connection whose password is the private key that signs the receipts; None for
+        no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: the API's response, ``packageId`` and ``videos``, without URLs; ``notListed`` and ``preview`` where they
         apply. A list of these, one a package, where ``package_id`` is a list or the copies span several.
@@ -198,6 +213,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         "meeting_video_ids",
         "verified_copies",
         "receipt_destination",
+        "signing_conn_id",
         "iinked_sign_conn_id",
     )
     operator_extra_links = (IinkedSignLink(), StoredCopiesLink())
@@ -216,6 +232,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         receipt_destination: str | None = None,
         min_copies: int = 1,
         max_parallel: int = 8,
+        signing_conn_id: str | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -242,6 +259,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.preview = preview
         self.receipt_destination = receipt_destination
         self.receipts_wanted = receipt_destination is not None
+        self.signing_conn_id = signing_conn_id
+        self.signatures_wanted = signing_conn_id is not None
         self.min_copies = min_copies
         self.max_parallel = max_parallel
         self.iinked_sign_conn_id = iinked_sign_conn_id
@@ -260,6 +279,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         :raises IinkedSignError: after all others are deleted, when one could not be.
         """
         from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.custody.signing_connection import connection_signer
         from airflow_provider_iinked.deletion.request import parse_deletion_request
         from airflow_provider_iinked.deletion.workflow import delete_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
@@ -278,6 +298,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
             max_parallel=self.max_parallel,
             conn_id=check_conn_id(self.iinked_sign_conn_id),
             task=task_identity(context),
+            signer=connection_signer(self.signing_conn_id, wanted=self.signatures_wanted),
         )
         label_map_index(context, request.ids.label if request.packages else None)
         self._hook = hook = IinkedSignHook(self.iinked_sign_conn_id)

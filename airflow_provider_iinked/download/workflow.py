@@ -21,7 +21,7 @@ from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.api import RecordingApi
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
-from airflow_provider_iinked.download.log_masking import mask_signed_url
+from airflow_provider_iinked.download.log_masking import UrlMasker
 from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
 from airflow_provider_iinked.download.progress import BatchState, Progress
@@ -95,6 +95,7 @@ class _Download:
         self._recordings_done = self._bytes_done = 0
         self._pool = WorkerPool(request.max_parallel)
         self._progress = Progress()
+        self._masker = UrlMasker()
 
     def run(self) -> list[StoredVideo]:
         request = self._request
@@ -253,7 +254,7 @@ class _Download:
             url = video.url
             if url is None:
                 raise TransferError("the API gives no URL for it although it is archived")
-            mask_signed_url(url, public=(package.package_id, video.meeting_video_id))
+            self._masker.mask(url, public=(package.package_id, video.meeting_video_id))
             recording.prepare(video, package.read_fields(self._api))
         except IinkedSignError as error:
             recording.abandon()

@@ -8,6 +8,7 @@ nor a storage library.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_iinked.download.stopping import StopSignal
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
     from airflow_provider_iinked.lineage import DeletedPackage
+    from airflow_provider_iinked.models import StoredVideo
 
 
 class IinkedDownloadVideosOperator(BaseOperator):
@@ -134,7 +136,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         Copy what is archived.
 
         :param context: Airflow's context.
-        :return: the custody records in short form.
+        :return: the custody records in short form; of several packages, also when the task fails for some of them.
         :raises InvalidArgumentError: for an argument that is empty or malformed, before any API call.
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
@@ -165,7 +167,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self._hook = hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         self._stop = StopSignal()
         try:
-            copies = [copy.as_xcom() for copy in download_videos(hook, request, stop=self._stop)]
+            stored = download_videos(hook, request, stop=self._stop, on_partial=partial(_hand_over, context))
+            copies = [copy.as_xcom() for copy in stored]
         finally:
             push_links(context, self, hook, request.main_folder)
             hook.close()
@@ -197,6 +200,12 @@ class IinkedDownloadVideosOperator(BaseOperator):
         from airflow_provider_iinked.lineage import download_lineage
 
         return download_lineage(*self._copied) if self._copied else None
+
+
+def _hand_over(context: Context, stored: list[StoredVideo]) -> None:
+    """Push what is verified although the task fails: a deletion with ``trigger_rule="all_done"`` works on it."""
+    if ti := context.get("ti"):
+        ti.xcom_push(key="return_value", value=[copy.as_xcom() for copy in stored])
 
 
 class IinkedDeleteVideosOperator(BaseOperator):

@@ -10,7 +10,7 @@ from concurrent.futures import wait as wait_for
 from typing import Any, Final
 
 PART_SIZE: Final = 8 << 20
-MAX_IN_FLIGHT: Final = 6
+MAX_IN_FLIGHT: Final = 8
 _TICK: Final = 1.0
 _CLOSING: Final = 1.0
 

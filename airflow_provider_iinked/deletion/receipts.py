@@ -66,7 +66,7 @@ class PackageReceipts:
     def __init__(self, request: DeletionRequest, target: PackageTarget, api_base: str, stores: OpenStores) -> None:
         self._target = target
         self._destination = request.receipt_destination
-        self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task)
+        self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task, request.signer)
         self._stores = stores
         self._approval = request.approval
         self._api_base = api_base

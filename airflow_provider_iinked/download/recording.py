@@ -90,7 +90,7 @@ class PackageContext:
         :raises StorageError: when it cannot be checked.
         """
         place = self.places[destination]
-        return inspect_copy(
+        existing = inspect_copy(
             place.store,
             place.folder,
             api_base=self.api_base,
@@ -98,6 +98,9 @@ class PackageContext:
             meeting_video_id=meeting_video_id,
             video=video,
         )
+        if self.request.signer is not None and existing.stored is not None:
+            self.request.signer.sign_missing(place.store, existing.stored)
+        return existing
 
 
 class RecordingCopy:
@@ -274,7 +277,14 @@ class RecordingCopy:
             for url, place in context.places.items()
             if url != destination
         ]
-        return lambda: publisher.publish(self.video, recording, upload, copies=others)
+
+        def publish() -> StoredVideo:
+            stored = publisher.publish(self.video, recording, upload, copies=others)
+            if (signer := context.request.signer) is not None:
+                signer.sign_new_record(publisher.store, stored)
+            return stored
+
+        return publish
 
     def _compare_with_valid(self, recording: DownloadedRecording) -> None:
         for stored in self._valid.values():

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Any, ClassVar, Final
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
+from airflow_provider_iinked.storage.base import Lock, ObjectInfo, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN
@@ -61,8 +61,10 @@ class AzureStore(FsspecStore):
         """
         return self.start(url, method, *args, **kwargs).result()
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small blob if its name is free."""
+        if lock is not None:
+            self.require_locks(url)
         with translate_errors("write", url):
             try:
                 self.put_new(url, data)

@@ -54,6 +54,32 @@ class ObjectInfo:
     identity: ObjectIdentity
 
 
+@dataclass(frozen=True)
+class Lock:
+    """
+    An object that nobody may replace or remove before a date.
+
+    :param mode: ``COMPLIANCE`` (nobody can shorten it) or ``GOVERNANCE`` (who has the right can).
+    :param retain_until: when it ends, with a time zone.
+    """
+
+    mode: str
+    retain_until: datetime
+
+    def lacks(self, wanted: Lock) -> str:
+        """
+        Compare the lock that a store shows with the one that was asked for.
+
+        :param wanted: the lock that was asked for.
+        :return: what this one lacks, in words; empty when it is as strong and as long.
+        """
+        if self.mode != wanted.mode and self.mode != "COMPLIANCE":
+            return f"the mode {self.mode} instead of {wanted.mode}"
+        if self.retain_until < wanted.retain_until.replace(microsecond=0):
+            return f"a lock until {self.retain_until.isoformat()} instead of {wanted.retain_until.isoformat()}"
+        return ""
+
+
 class Upload(ABC):
     """
     One object on its way; it becomes visible only when it is whole.
@@ -143,6 +169,31 @@ class Store(ABC):
             f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the "
             "store's own rules keep the copies."
         )
+
+    def lock_of(self, url: str) -> Lock | None:
+        """
+        Read the lock of an object, as the store shows it now.
+
+        :param url: the object.
+        :return: the lock; None where there is none, or the store knows no locks.
+        :raises StorageError: when it cannot be read.
+        """
+        return None
+
+    def ensure_lock(self, url: str, lock: Lock) -> Lock:
+        """
+        Read back the lock that an object was written with; where it got lost on the way, set it now.
+
+        :param url: the object.
+        :param lock: what was asked for.
+        :return: the lock as the store shows it.
+        :raises StorageError: when it is missing, weaker or ends earlier.
+        """
+        found = self.lock_of(url)
+        if found is None or found.lacks(lock):
+            shown = "no lock" if found is None else found.lacks(lock)
+            raise StorageError(f"{url} is there, but the store shows {shown}. Its recording is kept on the platform.")
+        return found
 
     @abstractmethod
     def info(self, url: str) -> ObjectInfo | None:
@@ -246,13 +297,14 @@ class Store(ABC):
         return digest.hexdigest(), size
 
     @abstractmethod
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """
         Write a small object, whole or not at all, and only if its name is free.
 
         :param url: the object.
         :param data: its bytes.
         :param durable: whether it must survive a loss of power before this returns.
+        :param lock: the lock that it gets as it is written; :meth:`ensure_lock` reads it back.
         :return: False when the name is taken.
         :raises StorageError: when it cannot be written.
         """
@@ -268,17 +320,20 @@ class Store(ABC):
         :raises StorageError: when it cannot be written.
         """
 
-    def create_json(self, url: str, value: Mapping[str, Any], *, durable: bool = False) -> bool:
+    def create_json(
+        self, url: str, value: Mapping[str, Any], *, durable: bool = False, lock: Lock | None = None
+    ) -> bool:
         """
         Write a small JSON object, whole or not at all, and only if its name is free.
 
         :param url: the object.
         :param value: what to write.
         :param durable: whether it must survive a loss of power before this returns.
+        :param lock: the lock that it gets as it is written; :meth:`ensure_lock` reads it back.
         :return: False when the name is taken.
         :raises StorageError: when it cannot be written.
         """
-        return self.create_bytes(url, json_bytes(value), durable=durable)
+        return self.create_bytes(url, json_bytes(value), durable=durable, lock=lock)
 
     def replace_json(self, url: str, value: Mapping[str, Any], *, durable: bool = False) -> None:
         """
@@ -320,20 +375,28 @@ class Store(ABC):
         """
         return
 
-    def upload(self, url: str, size: int) -> Upload:
+    def upload(self, url: str, size: int, *, lock: Lock | None = None) -> Upload:
         """
         Start to write an object.
 
         :param url: the final name.
         :param size: its bytes, as expected.
+        :param lock: the lock that it gets as it is written; :meth:`ensure_lock` reads it back.
         :return: the upload; nothing is visible under the final name yet.
+        :raises InvalidArgumentError: for a lock in a store that knows none.
         :raises StorageError: when the store refuses.
         """
+        if lock is not None:
+            return self._start_locked_upload(url, size, lock)
         with translate_errors("begin to write", url):
             return self._start_upload(url, size)
 
     @abstractmethod
     def _start_upload(self, url: str, size: int) -> Upload: ...
+
+    def _start_locked_upload(self, url: str, size: int, lock: Lock) -> Upload:
+        self.require_locks(url)
+        raise NotImplementedError("a store that has locks starts locked uploads itself")
 
     def remove_stale(self, folder: str, names: Sequence[str] | None = None) -> None:
         """

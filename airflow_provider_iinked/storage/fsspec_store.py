@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload, read_info
+from airflow_provider_iinked.storage.base import READ_SIZE, Lock, ObjectInfo, Store, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 
@@ -119,8 +119,10 @@ class FsspecStore(Store):
         if missing:
             raise FileNotFoundError(url)
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free; the store itself sees to that where it knows conditions."""
+        if lock is not None:
+            self.require_locks(url)
         with translate_errors("write", url):
             if self.info(url) is not None:
                 return False

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Upload
+from airflow_provider_iinked.storage.base import Lock, ObjectIdentity, ObjectInfo, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
@@ -49,8 +49,10 @@ class LocalStore(FsspecStore):
             ]
         return []
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small file if its name is free."""
+        if lock is not None:
+            self.require_locks(url)
         return self._write(url, data, overwrite=False, durable=durable)
 
     def replace_bytes(self, url: str, data: bytes, *, durable: bool = False) -> None:

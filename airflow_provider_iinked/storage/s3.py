@@ -10,19 +10,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import READ_SIZE, Lock, ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.errors import storage_error, translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT
@@ -33,9 +35,12 @@ from airflow_provider_iinked.storage.s3_answers import (
     info_of,
     is_missing,
     is_taken,
+    lock_headers,
     status_of,
 )
 from airflow_provider_iinked.storage.s3_upload import S3Upload, abort_marked
+
+log = logging.getLogger(__name__)
 
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _CONNECTIONS: Final = 64
@@ -193,11 +198,11 @@ class S3Store(Store):
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free."""
         with translate_errors("write", url):
             try:
-                self.put_new(url, data)
+                self.put_new(url, data, **lock_headers(lock))
             except FileExistsError:
                 return False
             return True
@@ -311,6 +316,45 @@ class S3Store(Store):
 
     def _start_upload(self, url: str, size: int) -> Upload:
         return S3Upload(self, url, size)
+
+    def _start_locked_upload(self, url: str, size: int, lock: Lock) -> Upload:
+        with translate_errors("begin to write", url):
+            return S3Upload(self, url, size, lock)
+
+    # --- locks --------------------------------------------------------------------------------------------------
+
+    def require_locks(self, url: str) -> None:
+        """Refuse a bucket without Object Lock. Where it may not be asked, the lock that is read back decides."""
+        try:
+            answer = self.call("get_object_lock_configuration", {"Bucket": self.target(url)["Bucket"]})
+            enabled = answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
+        except Exception as error:
+            if status_of(error) == 403:
+                log.info("The bucket of %s may not be asked whether it locks; each lock is read back.", url)
+                return
+            if status_of(error) not in (400, 404, 405, 501):
+                raise storage_error("ask for the locks of", url, error) from None
+            enabled = False
+        if not enabled:
+            super().require_locks(url)
+
+    def lock_of(self, url: str) -> Lock | None:
+        """Read the lock of an object, as the store shows it now."""
+        with translate_errors("read the lock of", url):
+            head = self.call("head_object", self.target(url))
+            mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
+            return Lock(str(mode), until) if mode and isinstance(until, datetime) else None
+
+    def ensure_lock(self, url: str, lock: Lock) -> Lock:
+        """Read a lock back; some stores drop that of an object of several parts, so it is set once more then."""
+        found = self.lock_of(url)
+        if found is None or found.lacks(lock):
+            kept = {"Mode": lock.mode, "RetainUntilDate": lock.retain_until}
+            try:
+                self.call("put_object_retention", self.target(url), Retention=kept)
+            except Exception as error:
+                log.warning("%s", storage_error("lock", url, error))
+        return super().ensure_lock(url, lock)
 
     @classmethod
     def console_url(cls, folder: str) -> str | None:

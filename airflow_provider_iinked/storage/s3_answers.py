@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from airflow_provider_iinked.storage.base import ObjectInfo, read_info
+from airflow_provider_iinked.storage.base import Lock, ObjectInfo, read_info
 from airflow_provider_iinked.storage.errors import store_code
 
 IF_FREE: Final = {"IfNoneMatch": "*"}
@@ -97,3 +97,15 @@ def info_of(answer: Mapping[str, Any], size: int) -> ObjectInfo:
     :return: what we make of it.
     """
     return read_info({**{name: answer.get(name) for name in ("ETag", "VersionId", "LastModified")}, "size": size})
+
+
+def lock_headers(lock: Lock | None) -> dict[str, Any]:
+    """
+    Spell a lock as the SDK does.
+
+    :param lock: the lock, or None.
+    :return: arguments of a write; none without a lock.
+    """
+    if lock is None:
+        return {}
+    return {"ObjectLockMode": lock.mode, "ObjectLockRetainUntilDate": lock.retain_until}

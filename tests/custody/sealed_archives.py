@@ -21,9 +21,13 @@ from airflow_provider_iinked.custody.sealer import SealOptions, SealResult, seal
 from airflow_provider_iinked.custody.statement import format_time, sign_document
 
 
-def make_key(kind: str = "ed25519") -> SigningKey:
+def make_pem(kind: str = "ed25519") -> str:
     key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(ec.SECP256R1())
-    return load_signing_key(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+
+
+def make_key(kind: str = "ed25519") -> SigningKey:
+    return load_signing_key(make_pem(kind))
 
 
 class SignedArchive:

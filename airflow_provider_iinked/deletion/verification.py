@@ -17,8 +17,9 @@ from airflow_provider_iinked.custody.record import (
 )
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
-from airflow_provider_iinked.models import StoredVideo
+from airflow_provider_iinked.models import StoredVideo, parse_time
 from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.base import Lock
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.url import check_destination
 
@@ -93,6 +94,7 @@ def _verify_copy(
     _refuse(
         claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
     )
+    _refuse(claim, _lock_problems(store, claim, record))
     store.fsync(claim.uri, claim.custody_uri)
     return record, {
         "kind": "metadata" if by_metadata else "sha256",
@@ -132,6 +134,25 @@ def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, An
     if info is None:
         return ["its copy is gone"]
     return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
+
+
+def _lock_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any]) -> list[str]:
+    """Compare the lock that a record promises with what the store shows now, for the copy and for the record."""
+    until, mode = record.get("retain_until"), record.get("retention_mode")
+    if until is None and mode is None:
+        return []
+    end = parse_time(until)
+    if end is None or not isinstance(mode, str):
+        return ["the lock in its custody record cannot be read"]
+    problems = []
+    for name, url in (("copy", claim.uri), ("record", claim.custody_uri)):
+        lock = store.lock_of(url)
+        lacks = "no lock" if lock is None else lock.lacks(Lock(mode, end))
+        if lacks:
+            problems.append(
+                f"the record promises a lock until {until} ({mode}), for the {name} the store shows {lacks}"
+            )
+    return problems
 
 
 def _refuse(claim: StoredVideo, problems: list[str]) -> None:

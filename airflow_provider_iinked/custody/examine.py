@@ -25,7 +25,7 @@ from airflow_provider_iinked.custody.archive_paths import (
 )
 from airflow_provider_iinked.custody.differences import Difference, DifferenceKind
 from airflow_provider_iinked.custody.document import ERASED, RejectedError, check_replacement, read_signed_document
-from airflow_provider_iinked.custody.entries import Act, Entry
+from airflow_provider_iinked.custody.entries import Act, Entry, FileDigest
 from airflow_provider_iinked.custody.keys import PublicKey
 
 
@@ -192,7 +192,7 @@ class _Package:
         elif info is None:
             self._differs(DifferenceKind.COPY_MISSING, copy_name, "there is its custody record, but no tombstone")
         else:
-            self._compare_copy(record, copy_name, info)
+            self._compare_copy(record, record.copy, copy_name, info)
 
     def _examine_erasure(self, video_id: str, tombstone: Entry, copy_name: str, info: FileInfo | None) -> None:
         if info is not None:
@@ -202,9 +202,7 @@ class _Package:
         else:
             self._result.erased.append(video_id)
 
-    def _compare_copy(self, record: Entry, copy_name: str, info: FileInfo) -> None:
-        copy = record.copy
-        assert copy is not None  # noqa: S101 - for the type checker
+    def _compare_copy(self, record: Entry, copy: FileDigest, copy_name: str, info: FileInfo) -> None:
         if info.size != copy.size:
             text = f"it has {info.size} bytes, its record says {copy.size}"
             self._differs(DifferenceKind.COPY_CHANGED, copy_name, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -111,7 +111,15 @@ class _Summary:
             self.ending[facts.locked_until].append(f"{recording.package_id}/{recording.meeting_video_id}")
 
 
-def write_report(recordings: Iterable[Recording], result: AuditResult, *, title: str, now: datetime) -> str:
+def write_report(
+    recordings: Iterable[Recording],
+    result: AuditResult,
+    *,
+    title: str,
+    now: datetime,
+    signatures_verified: bool = True,
+    held: Sequence[str] = (),
+) -> str:
     """
     Write the report.
 
@@ -119,6 +127,8 @@ def write_report(recordings: Iterable[Recording], result: AuditResult, *, title:
     :param result: what verifying the archive found.
     :param title: what the archive is called; no URL with credentials.
     :param now: the time of the report, with its zone.
+    :param signatures_verified: False when there was no public key to verify signatures and seals with.
+    :param held: packages under legal hold.
     :return: the page.
     """
     import jinja2
@@ -132,6 +142,8 @@ def write_report(recordings: Iterable[Recording], result: AuditResult, *, title:
         title=title,
         now=now.astimezone(UTC).strftime("%d %B %Y, %H:%M UTC"),
         result=result,
+        signatures_verified=signatures_verified,
+        held=held,
         differences=result.differences[:_MAX_ATTENTION],
         seals_are_wrong=any(item.kind in _OF_SEALS for item in result.differences),
         ending=sorted(summary.ending.items())[:_MAX_ATTENTION],

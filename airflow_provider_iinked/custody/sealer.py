@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from airflow_provider_iinked.custody.archive_files import Archive, sha256_of
 from airflow_provider_iinked.custody.archive_paths import (
@@ -70,6 +70,23 @@ class SealResult:
     recordings: int
     files_read: int
     bytes_read: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "number": self.seal.number,
+            "sha256": self.sha256,
+            "time": self.seal.time,
+            "timestamped": self.seal.timestamped,
+            "changes": dict(self.seal.changes),
+            "documents": self.seal.documents,
+            "recordings": self.recordings,
+            "files_read": self.files_read,
+            "bytes_read": self.bytes_read,
+            "differences": [
+                {"kind": str(item.kind), "path": item.path, "text": item.text} for item in self.differences
+            ],
+        }
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -108,6 +108,9 @@ class Verifier:
             raise InvalidArgumentError("A budget chooses the packages; leave package_ids out, or the budget.")
         self.destination = check_destination(destination)
         self.held: list[str] = []
+        """Packages under legal hold, as far as they have been looked at."""
+        self.differences = 0
+        """How many findings somebody has to look at, so far."""
         self._named = package_ids is not None
         self._parallel = max_parallel
         self._budget = budget
@@ -116,7 +119,7 @@ class Verifier:
         self._packages = self._list_packages() if package_ids is None else list(dict.fromkeys(package_ids))
         self._progress = _Progress(len(self._packages))
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Generator[Finding, None, None]:
         """
         Verify.
 
@@ -135,6 +138,7 @@ class Verifier:
                     "".join(f"; {problem}" for problem in finding.problems),
                 )
                 self._progress.count_recording()
+                self.differences += finding.is_difference
                 yield finding
         if self._log is not None:
             self._log.save()

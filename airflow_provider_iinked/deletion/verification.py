@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
@@ -14,12 +15,12 @@ from airflow_provider_iinked.custody.record import (
     location_mismatches,
     origin_mismatches,
     read_stored_video,
+    recorded_lock,
 )
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
-from airflow_provider_iinked.models import StoredVideo, parse_time
+from airflow_provider_iinked.models import StoredVideo
 from airflow_provider_iinked.storage import Store
-from airflow_provider_iinked.storage.base import Lock
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.url import check_destination
 
@@ -137,22 +138,16 @@ def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, An
 
 
 def _lock_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any]) -> list[str]:
-    """Compare the lock that a record promises with what the store shows now, for the copy and for the record."""
-    until, mode = record.get("retain_until"), record.get("retention_mode")
-    if until is None and mode is None:
+    """Compare the lock that the record promises with the one that the store shows now."""
+    try:
+        promised = recorded_lock(record)
+    except ValueError as error:
+        return [str(error)]
+    if promised is None or promised.retain_until <= datetime.now(UTC):
         return []
-    end = parse_time(until)
-    if end is None or not isinstance(mode, str):
-        return ["the lock in its custody record cannot be read"]
-    problems = []
-    for name, url in (("copy", claim.uri), ("record", claim.custody_uri)):
-        lock = store.lock_of(url)
-        lacks = "no lock" if lock is None else lock.lacks(Lock(mode, end))
-        if lacks:
-            problems.append(
-                f"the record promises a lock until {until} ({mode}), for the {name} the store shows {lacks}"
-            )
-    return problems
+    shown = {name: store.lock_of(uri) for name, uri in (("copy", claim.uri), ("record", claim.custody_uri))}
+    lacking = {name: "no lock" if lock is None else lock.lacks(promised) for name, lock in shown.items()}
+    return [f"the store shows {lack} of the {name}" for name, lack in lacking.items() if lack]
 
 
 def _refuse(claim: StoredVideo, problems: list[str]) -> None:

@@ -6,8 +6,9 @@ Knows nothing of recordings, API or tasks.
 
 from __future__ import annotations
 
-from airflow_provider_iinked.storage.base import Lock, ObjectIdentity, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.registry import is_registered, register_store, store_class
 
 __all__ = ["Lock", "ObjectIdentity", "ObjectInfo", "Store", "Upload", "console_url", "open_store", "register_store"]

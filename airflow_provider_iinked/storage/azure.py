@@ -16,10 +16,11 @@ from concurrent.futures import Future
 from typing import Any, ClassVar, Final
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import Lock, ObjectInfo, Upload, read_info
+from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT, PartBuffer, PartsInFlight, part_size
 
 _MAX_BLOCKS: Final = 45_000

@@ -15,6 +15,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageErro
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import failure_domain
 
 READ_SIZE: Final = 4 << 20
@@ -52,32 +53,6 @@ class ObjectInfo:
     validator: Mapping[str, str] | None
     modified: float | None
     identity: ObjectIdentity
-
-
-@dataclass(frozen=True)
-class Lock:
-    """
-    An object that nobody may replace or remove before a date.
-
-    :param mode: ``COMPLIANCE`` (nobody can shorten it) or ``GOVERNANCE`` (who has the right can).
-    :param retain_until: when it ends, with a time zone.
-    """
-
-    mode: str
-    retain_until: datetime
-
-    def lacks(self, wanted: Lock) -> str:
-        """
-        Compare the lock that a store shows with the one that was asked for.
-
-        :param wanted: the lock that was asked for.
-        :return: what this one lacks, in words; empty when it is as strong and as long.
-        """
-        if self.mode != wanted.mode and self.mode != "COMPLIANCE":
-            return f"the mode {self.mode} instead of {wanted.mode}"
-        if self.retain_until < wanted.retain_until.replace(microsecond=0):
-            return f"a lock until {self.retain_until.isoformat()} instead of {wanted.retain_until.isoformat()}"
-        return ""
 
 
 class Upload(ABC):

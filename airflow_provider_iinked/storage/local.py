@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import Lock, ObjectIdentity, ObjectInfo, Upload
+from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import failure_domain
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})

@@ -58,7 +58,7 @@ def test_nightly_sweep_takes_every_package_with_something_archived_and_leaves_wh
     (run,) = run_example("iinked_sign_nightly_sweep")
 
     assert run["state"] == "success"
-    assert EMPTY not in sum(run["tasks"]["packages"]["xcom"], [])
+    assert all(EMPTY not in batch for batch in run["tasks"]["packages"]["xcom"])
     assert copies_below(tmp_path / "destination") == archived
     assert sorted(iinked_simulator.ledger.deletions) == sorted(archived)
     assert video_id(ROOM, 3) not in archived

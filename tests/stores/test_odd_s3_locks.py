@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
+from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage import Lock
 from tests.servers.odd_s3 import CEPH_RGW, LOCK_IGNORED, MINIO, S3, SWIFT, StoreTraits
 from tests.stores.store_chain import StoreChain
@@ -114,3 +114,43 @@ def test_other_stores_refuse_a_lock_by_name(tmp_path: Any) -> None:
             write_locked()
 
     assert list(tmp_path.iterdir()) == []
+
+
+@LOCKING
+def test_the_chain_locks_copies_and_records_and_deletes_only_what_is_still_locked(at: Any, traits: StoreTraits) -> None:
+    stored = at(traits)
+    package, (first, second) = stored.package("video-1", {"meeting_video_id": "video-2", "size": 9 * MIB})
+
+    copies = stored.download(package, retain_for=UNTIL.isoformat())
+
+    record = stored.json(package, f"{first}.custody.json")
+    assert (record["retain_until"], record["retention_mode"]) == (UNTIL.isoformat(), "COMPLIANCE")
+    store = stored.store()
+    for copy in copies:
+        assert store.lock_of(copy["uri"]) == store.lock_of(copy["custody_uri"]) == LOCK
+    assert stored.download(package, retain_for=UNTIL.isoformat()) == copies
+
+    stored.bucket.bucket.get(f"copies/{package}/{second}.mp4").lock = None
+    with pytest.raises(IinkedSignError, match="no lock of the copy"):
+        stored.delete(verified_copies=copies)
+    assert stored.sim.ledger.deletions == [first]
+
+
+def test_a_copy_that_is_kept_is_locked_when_a_lock_is_asked_for(at: Any) -> None:
+    stored = at(S3)
+    package, _ = stored.package("video-1")
+    (copy,) = stored.download(package)
+
+    stored.download(package, retain_for=UNTIL.isoformat())
+
+    assert stored.store().lock_of(copy["uri"]) == stored.store().lock_of(copy["custody_uri"]) == LOCK
+
+
+def test_a_store_that_ignores_locks_gets_no_record_and_nothing_is_deleted(at: Any) -> None:
+    stored = at(S3.but(name="silent", shows_locks=False))
+    package, _ = stored.package("video-1")
+
+    with pytest.raises(IinkedSignError, match="the store shows no lock"):
+        stored.download(package, retain_for=UNTIL.isoformat())
+
+    assert stored.names(package) == ["video-1.mp4"]

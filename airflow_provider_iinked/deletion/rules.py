@@ -151,11 +151,6 @@ class DeletionRules:
         except KeyError:
             raise IllegalStepError(f"{video_id} is not to be deleted.") from None
 
-    @property
-    def has_requested(self) -> bool:
-        """Whether a request was sent."""
-        return bool(self._requested)
-
     # --- before a request ---------------------------------------------------------------------------------------
 
     def next_step(self, video_id: str, *, now: float) -> Step:

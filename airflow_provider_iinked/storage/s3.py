@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +27,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageErro
 from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.errors import storage_error, translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT
 from airflow_provider_iinked.storage.s3_answers import (
     IF_FREE,
@@ -33,9 +36,12 @@ from airflow_provider_iinked.storage.s3_answers import (
     info_of,
     is_missing,
     is_taken,
+    lock_headers,
     status_of,
 )
 from airflow_provider_iinked.storage.s3_upload import S3Upload, abort_marked
+
+log = logging.getLogger(__name__)
 
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _CONNECTIONS: Final = 64
@@ -134,18 +140,33 @@ class S3Store(Store):
 
     def list_names(self, url: str) -> list[str]:
         """List the names right below a folder."""
+        names: list[str] = []
+        for prefix, page in self._pages(url):
+            found = [item["Key"] for item in page.get("Contents") or []]
+            found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
+            names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+        return sorted(names)
+
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """List the objects right below a folder."""
+        return [
+            (item["Key"].removeprefix(prefix), info_of(item, item["Size"]))
+            for prefix, page in self._pages(url)
+            for item in page.get("Contents") or []
+            if item["Key"] != prefix
+        ]
+
+    def _pages(self, url: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The answers that list what lies right below a folder, each with the folder's own prefix."""
         with translate_errors("list", url):
             target = self.target(url)
             prefix = f"{target['Key'].rstrip('/')}/".lstrip("/")
-            names: list[str] = []
             more: dict[str, str] = {}
             while True:
                 page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, Prefix=prefix, Delimiter="/", **more)
-                found = [item["Key"] for item in page.get("Contents") or []]
-                found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
-                names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+                yield prefix, page
                 if not page.get("IsTruncated"):
-                    return sorted(names)
+                    return
                 more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def read_bytes(self, url: str) -> bytes | None:
@@ -178,11 +199,11 @@ class S3Store(Store):
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free."""
         with translate_errors("write", url):
             try:
-                self.put_new(url, data)
+                self.put_new(url, data, **lock_headers(lock))
             except FileExistsError:
                 return False
             return True
@@ -296,6 +317,45 @@ class S3Store(Store):
 
     def _start_upload(self, url: str, size: int) -> Upload:
         return S3Upload(self, url, size)
+
+    def _start_locked_upload(self, url: str, size: int, lock: Lock) -> Upload:
+        with translate_errors("begin to write", url):
+            return S3Upload(self, url, size, lock)
+
+    # --- locks --------------------------------------------------------------------------------------------------
+
+    def require_locks(self, url: str) -> None:
+        """Refuse a bucket without Object Lock. Where it may not be asked, the lock that is read back decides."""
+        try:
+            answer = self.call("get_object_lock_configuration", {"Bucket": self.target(url)["Bucket"]})
+            enabled = answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
+        except Exception as error:
+            if status_of(error) == 403:
+                log.info("The bucket of %s may not be asked whether it locks; each lock is read back.", url)
+                return
+            if status_of(error) not in (400, 404, 405, 501):
+                raise storage_error("ask for the locks of", url, error) from None
+            enabled = False
+        if not enabled:
+            super().require_locks(url)
+
+    def lock_of(self, url: str) -> Lock | None:
+        """Read the lock of an object, as the store shows it now."""
+        with translate_errors("read the lock of", url):
+            head = self.call("head_object", self.target(url))
+            mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
+            return Lock(str(mode), until) if mode and isinstance(until, datetime) else None
+
+    def ensure_lock(self, url: str, lock: Lock) -> Lock:
+        """Read a lock back; some stores drop that of an object of several parts, so it is set once more then."""
+        found = self.lock_of(url)
+        if found is None or found.lacks(lock):
+            kept = {"Mode": lock.mode, "RetainUntilDate": lock.retain_until}
+            try:
+                self.call("put_object_retention", self.target(url), Retention=kept)
+            except Exception as error:
+                log.warning("%s", storage_error("lock", url, error))
+        return super().ensure_lock(url, lock)
 
     @classmethod
     def console_url(cls, folder: str) -> str | None:

@@ -14,6 +14,7 @@ from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import ObjectInfo, Upload, json_bytes
 from airflow_provider_iinked.storage.errors import store_code
 from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
 from airflow_provider_iinked.storage.s3_answers import (
     CHECKSUMS,
@@ -22,6 +23,7 @@ from airflow_provider_iinked.storage.s3_answers import (
     content_type,
     info_of,
     is_taken,
+    lock_headers,
     multipart_etag,
     status_of,
 )
@@ -46,11 +48,13 @@ class S3Upload(Upload):
     :param store: where to.
     :param url: the final name.
     :param size: its bytes, as expected.
+    :param lock: the lock that it gets as it is written, or None.
     """
 
-    def __init__(self, store: S3Store, url: str, size: int) -> None:
+    def __init__(self, store: S3Store, url: str, size: int, lock: Lock | None = None) -> None:
         super().__init__(url, size)
         self.store = store
+        self._lock = lock_headers(lock)
         self._target = store.target(url)
         self._part_size = part_size(size, _MAX_PARTS)
         self._buffer = PartBuffer()
@@ -73,7 +77,7 @@ class S3Upload(Upload):
         """Complete the upload, if the name is free."""
         if self._upload_id is None:
             # The bytes are kept until they are discarded: the caller may free the name and publish again.
-            return self.store.put_new(self.url, self._buffer.peek())
+            return self.store.put_new(self.url, self._buffer.peek(), **self._lock)
         if self._buffer.size:
             self._send_part(self._buffer.size)
         if self._noted is not None:
@@ -119,7 +123,8 @@ class S3Upload(Upload):
         named = {"key": self._target["Key"]}
         self.store.replace_bytes(marker, json_bytes(named))
         try:
-            begun = self.store.call("create_multipart_upload", self._target, ContentType=content_type(self.url))
+            kind = {"ContentType": content_type(self.url), **self._lock}
+            begun = self.store.call("create_multipart_upload", self._target, **kind)
         except Exception:
             self._abort_unanswered()
             raise

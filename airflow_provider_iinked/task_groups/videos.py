@@ -30,6 +30,7 @@ def archive_and_delete_videos(
     package_fields: Sequence[str] = (),
     recheck: str = "sha256",
     preview: bool = False,
+    signing_conn_id: str | None = None,
     iinked_sign_conn_id: str = DEFAULT_CONN_ID,
 ) -> None:
     """
@@ -59,6 +60,8 @@ def archive_and_delete_videos(
     :param package_fields: names of package fields to keep in the custody records.
     :param recheck: how copies are proved again right before the deletion: ``sha256`` or ``metadata``.
     :param preview: True to do all but send the deletions.
+    :param signing_conn_id: the Airflow connection whose password is the private key that signs records and receipts;
+        None for no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     """
     common: dict[str, Any] = {"package_id": package_id, "iinked_sign_conn_id": iinked_sign_conn_id}
@@ -83,10 +86,16 @@ def archive_and_delete_videos(
         # What has failed is never archived, so a selection that may ignore it must be able to leave it out.
         allow_partial=on_failed == "ignore",
         package_fields=package_fields,
+        signing_conn_id=signing_conn_id,
         **common,
     )
     copies: Any = download.output
     delete = IinkedDeleteVideosOperator(
-        task_id="delete", verified_copies=copies, recheck=recheck, preview=preview, **common
+        task_id="delete",
+        verified_copies=copies,
+        recheck=recheck,
+        preview=preview,
+        signing_conn_id=signing_conn_id,
+        **common,
     )
     wait >> download >> delete

@@ -13,7 +13,8 @@ python3 -m venv venv
 venv/bin/pip install --quiet --no-compile --disable-pip-version-check \
     'apache-airflow-task-sdk==1.3.2' 'apache-airflow-core==3.3.2'
 
-AIRFLOW_HOME="$work/airflow" AIRFLOW__LOGGING__LOGGING_LEVEL=CRITICAL venv/bin/python - <<'PYTHON' 2>"$work/log" || { tail -n 20 "$work/log"; exit 1; }
+export AIRFLOW_HOME="$work/airflow" AIRFLOW__LOGGING__LOGGING_LEVEL=CRITICAL
+venv/bin/python - <<'PYTHON' 2>log || { tail -n 20 log && exit 1; }
 import sys
 
 from airflow.sdk import BaseSensorOperator

@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
-RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployment --ignore=tests/distributed
+RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployment --ignore=tests/distributed \
+	--ignore=tests/media_corpus
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
 
@@ -95,6 +96,26 @@ test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3 (moto)
 test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted
 	@scripts/debian redis-server redis-server --version
 	$(SERVERS_TESTS) tests/distributed $(PYTEST)
+
+FIX_WEBM := .venvs/fix-webm-duration/node_modules/fix-webm-duration
+$(FIX_WEBM)/fix-webm-duration.js:
+	@scripts/debian npm npm --version
+	@npm install --silent --no-audit --no-fund --prefix .venvs/fix-webm-duration fix-webm-duration@1
+
+.PHONY: gstreamer
+gstreamer:
+	@scripts/debian gstreamer1.0-tools gst-inspect-1.0 --version
+	@scripts/debian gstreamer1.0-plugins-base gst-inspect-1.0 opusenc
+	@scripts/debian gstreamer1.0-plugins-good gst-inspect-1.0 webmmux
+	@scripts/debian gstreamer1.0-plugins-bad gst-inspect-1.0 h264parse
+	@scripts/debian gstreamer1.0-plugins-ugly gst-inspect-1.0 x264enc
+	@scripts/debian gstreamer1.0-libav gst-inspect-1.0 avenc_aac
+
+.PHONY: test-media
+test-media: $(READY) $(FIX_WEBM)/fix-webm-duration.js gstreamer ## Recordings of ffmpeg, GStreamer and Chromium, whole and broken
+	@scripts/debian ffmpeg ffmpeg -version
+	@scripts/debian chromium chromium --version
+	IINKED_SKIP_NOTHING=1 FIX_WEBM_DURATION=$(FIX_WEBM) $(BIN)/python -m pytest -q tests/media_corpus $(PYTEST)
 
 .PHONY: test-browser
 test-browser: .venvs/servers/.installed ## The connection form in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures

@@ -50,7 +50,7 @@ _EMPTY_WORDS = frozenset({"none", "null"})
 
 def is_empty_word(text: str) -> bool:
     """
-    Tell whether a text is what a template makes of nothing (``'None'``, ``'null'``).
+    Check whether a text is what a template makes of nothing (``'None'``, ``'null'``).
 
     :param text: a text without surrounding white space.
     :return: True for the words that stand for nothing, in any case.
@@ -196,6 +196,20 @@ def check_media_depth(value: object) -> bool | str:
             return value
         raise InvalidArgumentError(f"check_media must be True, False or {DECODE!r}, not {value[:80]!r}.")
     return require_bool(value, "check_media")
+
+
+def check_folder(value: object, field: str) -> str | None:
+    """
+    Validate the path of a folder on the worker.
+
+    :param value: the value of the argument; None for the default.
+    :param field: the argument's name, for the error.
+    :return: the path.
+    :raises InvalidArgumentError: for anything but an absolute path as text.
+    """
+    if value is None or (isinstance(value, str) and value.startswith("/") and value.isprintable()):
+        return value
+    raise InvalidArgumentError(f"{field} must be an absolute path, not {_shown(value)}. Nothing was sent.")
 
 
 def require_int(value: object, field: str, *, minimum: int) -> int:

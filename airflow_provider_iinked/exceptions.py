@@ -27,7 +27,7 @@ def reason_of(error: BaseException) -> str:
 
 class IinkedSignError(Exception):
     """
-    Root of all errors of this provider. Raised itself never; a retry may help unless the type says otherwise.
+    Base class of all errors of this provider, never raised directly. A retry may help unless the type says otherwise.
 
     :param message: what was wrong, what was not done, what to do next; never a secret.
     :param status: HTTP status of the answer, where there was one.
@@ -50,10 +50,10 @@ class IinkedSignError(Exception):
 
 
 class IinkedSignPermanentError(IinkedSignError, AirflowFailException):
-    """Something that does not get better by itself. A retry does not help; the task fails for good."""
+    """A permanent error. A retry does not help; the task fails for good."""
 
 
-# --- what does not get better by itself -----------------------------------------------------------------------------
+# --- permanent errors -----------------------------------------------------------------------------------------------
 
 
 class InvalidArgumentError(IinkedSignPermanentError):
@@ -128,7 +128,7 @@ class RecordingDeletedError(IinkedSignPermanentError):
     """A recording that is waited for, or asked for, is deleted on the platform. No retry helps."""
 
 
-# --- what a retry may mend ------------------------------------------------------------------------------------------
+# --- retryable errors -----------------------------------------------------------------------------------------------
 
 
 class ServiceUnavailableError(IinkedSignError):
@@ -145,9 +145,9 @@ class ServiceUnavailableError(IinkedSignError):
 
 
 class TaskStoppedError(ServiceUnavailableError):
-    """The task was told to end (SIGTERM, "mark failed", a timeout); the request was not sent. A retry may help."""
+    """The task was stopped (SIGTERM, "mark failed", a timeout); the request was not sent. A retry may help."""
 
-    def __init__(self, message: str = "The task was told to end; nothing more was sent.") -> None:
+    def __init__(self, message: str = "The task was stopped; nothing more was sent.") -> None:
         super().__init__(message, sent=False)
 
 

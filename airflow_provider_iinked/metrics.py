@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 POLLS: Final = "polls"
 """Requests of sensors and triggers for a package's list."""
 VIDEOS_COPIED: Final = "videos_copied"
-"""Recordings copied and proved by a task; not those whose copies were there already."""
+"""Recordings copied and verified by a task; not those whose copies were there already."""
 BYTES_COPIED: Final = "bytes_copied"
 """Bytes of these copies."""
 VIDEOS_DELETED: Final = "videos_deleted"

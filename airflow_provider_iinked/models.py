@@ -88,7 +88,7 @@ class Video:
 
     @property
     def size(self) -> int | None:
-        """Size in bytes as the API tells it; None where it tells none, or one that no recording can have."""
+        """Size in bytes as the API gives it; None where it gives none, or one that no recording can have."""
         size = whole_number(self.fields.get("size"))
         return size if size is None or size >= 0 else None
 

@@ -1,7 +1,7 @@
 """
 A retry policy for Airflow 3.3 and newer, made from the provider's exception types.
 
-What cannot get better fails at once, a pause that the service asked for is kept, and the rest is left to the task's own
+A permanent error fails at once, a pause that the service asked for is kept, and the rest is left to the task's own
 ``retries`` and ``retry_delay``. Errors that are not this provider's are not judged.
 """
 
@@ -31,12 +31,12 @@ PLATFORM_DELAY: Final = timedelta(minutes=10)
 
 class IinkedRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
     """
-    Retry what may get better, when it may. Give it to a task, or to a Dag's ``default_args``, as ``retry_policy``.
+    Retry errors that may pass, when they may. Give it to a task, or to a Dag's ``default_args``, as ``retry_policy``.
 
     :param platform_delay: pause before the next try when a recording was not archived yet, or was still listed after
         its deletion.
     :raises RuntimeError: on Airflow below 3.3, which has no retry policies; the exception types alone already keep a
-        task from trying again what cannot get better.
+        task from retrying permanent errors.
     """
 
     def __init__(self, *, platform_delay: timedelta = PLATFORM_DELAY) -> None:
@@ -57,7 +57,7 @@ class IinkedRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
         from airflow.sdk import RetryDecision
 
         if isinstance(exception, IinkedSignPermanentError):
-            return RetryDecision.fail(f"{type(exception).__name__} does not get better by itself.")
+            return RetryDecision.fail(f"{type(exception).__name__} is permanent.")
         if not isinstance(exception, IinkedSignError):
             return RetryDecision.default()
         if exception.retry_after is not None:

@@ -1,8 +1,10 @@
 """
 ### Every night: all packages that have something archived
 
-Lists the packages that have an archived recording, then downloads, verifies and deletes for each of them.
-It does not wait: what is not archived tonight is taken tomorrow. A failing package does not stop the others.
+Lists the packages that have an archived recording, the one whose retention ends first in front, in batches of 50. For
+each batch one task downloads and verifies, and one deletes. It does not wait: what is not archived tonight is taken
+tomorrow. A failing package does not stop the others of its batch: the task names it and fails at its end, what was
+verified is deleted all the same, and a retry works on what is left.
 
 The copies go below the Airflow variable `iinked_destination`.
 """
@@ -24,7 +26,7 @@ with DAG(
     catchup=False,
     # Two sweeps at once would do the same work twice.
     max_active_runs=1,
-    # How many packages are worked on at a time.
+    # How many batches are worked on at a time.
     max_active_tasks=8,
     tags=["iinked Sign", "example"],
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
@@ -33,18 +35,21 @@ with DAG(
         task_id="packages",
         all_members=True,
         with_archived_videos=True,
+        batch_size=50,
     )
 
     @task_group
-    def archive(package_id: str) -> None:
+    def archive(package_ids: list[str]) -> None:
         download = IinkedDownloadVideosOperator(
             task_id="download",
-            package_id=package_id,
+            package_id=package_ids,
             destination="{{ var.value.iinked_destination }}",
         )
         IinkedDeleteVideosOperator(
             task_id="delete",
             verified_copies=download.output,
+            # A download that failed for one package still hands over what it verified of the others.
+            trigger_rule="all_done",
         )
 
-    archive.expand(package_id=packages.output)
+    archive.expand(package_ids=packages.output)

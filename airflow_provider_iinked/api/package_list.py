@@ -79,7 +79,7 @@ class PackagePages:
     """
     Follow the pages of the package list.
 
-    ``skip`` is where the next page begins; ``ended`` tells that there is none.
+    ``skip`` is where the next page begins; ``ended`` is True when there is none.
     """
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def is_retryable(request: Request, error: IinkedSignError) -> bool:
     """
-    Tell whether the same request may be sent again after an error.
+    Check whether the same request may be sent again after an error.
 
     A deletion is repeated only when it is certain that it was not carried out; what is unclear is for the list to
     decide.
@@ -64,7 +64,7 @@ class RetryBudget:
         Decide how long to wait before the request is sent again.
 
         :param error: what became of it; :func:`is_retryable` has said that it may be.
-        :return: seconds, or None when patience ends.
+        :return: seconds, or None when it is not sent again.
         """
         self.failures += 1
         if self.failures > self.max_retries:

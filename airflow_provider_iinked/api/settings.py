@@ -96,7 +96,7 @@ def read_settings(
 
 def is_loopback(host: str | None) -> bool:
     """
-    Tell whether a host name is this machine, where plain http is accepted.
+    Check whether a host name is this machine, where plain http is accepted.
 
     :param host: name or address.
     :return: True for ``localhost`` and loopback addresses.

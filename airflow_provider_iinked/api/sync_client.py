@@ -71,9 +71,9 @@ class SyncClient:
             try:
                 response = self._exchange(request)
                 return protocol.read_answer(request, response, secret=self.settings.secret, now=time.time())
-            except TaskStoppedError:
-                raise
             except IinkedSignError as error:
+                if self._stopping.is_set():
+                    raise
                 wait = loop.wait_after(error)
             self._sleep(wait)
 

@@ -52,6 +52,7 @@ class ReceiptStore:
         proof: Mapping[str, Any] | None,
         *,
         rewrites: Mapping[str, Any] | None = None,
+        approval: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """
         Write a receipt before the request is sent, durably. An earlier one of the same recording is kept inside.
@@ -61,6 +62,7 @@ class ReceiptStore:
         :param video: the recording as listed.
         :param proof: what the deletion rests on; None for a deletion without a copy.
         :param rewrites: this task's own open receipt, whose place the new one takes.
+        :param approval: who approved it, when, and the digests of the plan and of this recording in it.
         :return: the receipt, to be completed.
         :raises StorageError: when it cannot be written; nothing may be sent then.
         """
@@ -75,6 +77,7 @@ class ReceiptStore:
             **asdict(self.stamp),
             "provider_version": __version__,
             "proof": dict(proof) if proof is not None else None,
+            **({"approval": dict(approval)} if approval is not None else {}),
             "requested_at": _now(),
             "deleted_at": None,
             "answer": None,
@@ -145,6 +148,24 @@ class ReceiptStore:
             return False
         self.complete(store, url, receipt, receipt.get("answer"))
         return True
+
+    def approved_digest(self, store: Store, url: str, meeting_video_id: str, plan_sha256: str) -> str | None:
+        """
+        Read which digest a recording had in a plan, where an earlier try of the same approval requested its deletion.
+
+        :param store: the storage.
+        :param url: the receipt.
+        :param meeting_video_id: the recording that is gone.
+        :param plan_sha256: digest of the approved plan.
+        :return: the recording's digest; None where there is no such receipt.
+        :raises StorageError: when it cannot be read.
+        """
+        receipt = store.read_json(url)[1]
+        approval = receipt.get("approval") if self._is_own(receipt, meeting_video_id) else None
+        if not isinstance(approval, dict) or approval.get("plan_sha256") != plan_sha256:
+            return None
+        digest = approval.get("recording_sha256")
+        return digest if isinstance(digest, str) else None
 
     def _set_aside(self, store: Store, url: str, meeting_video_id: str) -> None:
         """Only what was found to be no receipt of ours: noted first, then read again."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
+from airflow_provider_iinked.models import Video
 
 MAX_ROWS: Final = 500
 """Rows of the table that is shown; a person does not read more, and the text has to fit Airflow's database."""
@@ -97,6 +98,34 @@ class Approval:
     plan_sha256: str
     responded_by: str
     responded_at: str
+
+
+def planned_deletion(
+    api_base: str, package_id: str, video: Video, facts: Iterable[Mapping[str, Any]] = ()
+) -> PlannedDeletion:
+    """
+    Describe the deletion of one recording.
+
+    :param api_base: base URL of the API.
+    :param package_id: its package.
+    :param video: the recording as listed.
+    :param facts: what verifying its copies showed, as receipts hold it; none for a deletion without copies.
+    :return: the planned deletion.
+    """
+    shown = video.public_fields()
+    return PlannedDeletion(
+        api_base=api_base,
+        package_id=package_id,
+        meeting_video_id=video.meeting_video_id,
+        time_created=_text(shown.get("timeCreated")),
+        duration=_text(shown.get("duration")),
+        size=video.size,
+        meeting_id=_text(shown.get("meetingId")),
+        copies=tuple(
+            PlannedCopy(fact["uri"], fact["size"], fact["sha256"], fact.get("retain_until"), fact.get("retention_mode"))
+            for fact in facts
+        ),
+    )
 
 
 def plan_sha256(recordings: Iterable[PlannedDeletion], *, done: Mapping[tuple[str, str], str] | None = None) -> str:
@@ -189,6 +218,10 @@ def plan_table(recordings: Sequence[PlannedDeletion]) -> str:
         f"Plan: `{plan_sha256(recordings)}`",
     ]
     return "\n".join(lines)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _row(recording: PlannedDeletion) -> str:

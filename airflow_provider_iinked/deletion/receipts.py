@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_iinked.custody.hold import check_not_held
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
 from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.deletion.approval import planned_deletion
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.deletion.request import DeletionRequest, PackageTarget
 from airflow_provider_iinked.exceptions import StorageError
@@ -65,6 +68,8 @@ class PackageReceipts:
         self._destination = request.receipt_destination
         self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task, request.signer)
         self._stores = stores
+        self._approval = request.approval
+        self._api_base = api_base
         self._open: dict[str, dict[str, dict[str, Any]]] = {}
 
     def places(self, video_id: str) -> tuple[str, ...]:
@@ -105,8 +110,44 @@ class PackageReceipts:
             proof = {**beside, "copies": list(facts)} if beside is not None and len(facts) > 1 else beside
             written = self._open.setdefault(video.meeting_video_id, {})
             written[place] = self._receipts.open(
-                self._stores.open(place), place, video, proof, rewrites=written.get(place)
+                self._stores.open(place),
+                place,
+                video,
+                proof,
+                rewrites=written.get(place),
+                approval=self._approval_of(video, facts),
             )
+
+    def _approval_of(self, video: Video, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        if self._approval is None:
+            return None
+        planned = planned_deletion(self._api_base, self._target.package_id, video, facts)
+        return {**asdict(self._approval), "recording_sha256": planned.digest()}
+
+    def approved_before(self, video_id: str, plan_sha256: str) -> dict[tuple[str, str], str]:
+        """
+        Read which digest a recording that is gone had in an approved plan, as its receipt says.
+
+        :param video_id: the recording.
+        :param plan_sha256: digest of the approved plan.
+        :return: the digest by case-folded package and recording; empty where no receipt says so.
+        :raises StorageError: when a receipt cannot be read.
+        """
+        for place in self.places(video_id):
+            digest = self._receipts.approved_digest(self._stores.open(place), place, video_id, plan_sha256)
+            if digest is not None:
+                return {(self._target.package_id.casefold(), video_id.casefold()): digest}
+        return {}
+
+    def check_folders_not_held(self) -> None:
+        """
+        Refuse a package that is under legal hold, before anything is sent for it.
+
+        :raises LegalHoldError: when it is held at any of its folders.
+        :raises StorageError: when that cannot be known.
+        """
+        for folder in sorted(self.folders()):
+            check_not_held(self._stores.open(folder), Layout(folder))
 
     def check_not_held(self, video_id: str) -> None:
         """

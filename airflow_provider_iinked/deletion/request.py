@@ -20,6 +20,7 @@ from airflow_provider_iinked.arguments import (
     require_int,
 )
 from airflow_provider_iinked.custody.record import TaskIdentity, read_stored_video
+from airflow_provider_iinked.deletion.approval import Approval, parse_approval
 from airflow_provider_iinked.deletion.target import check_exactly_one_target
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
@@ -76,6 +77,7 @@ class DeletionRequest:
     :param receipt_destination: where receipts of a deletion without copies go, or None.
     :param conn_id: the Airflow connection, for the receipts.
     :param task: the running task.
+    :param approval: a person's yes to exactly this deletion; None where nobody is asked.
     :param signer: signs the receipts; None for nobody.
     """
 
@@ -89,6 +91,7 @@ class DeletionRequest:
     receipt_destination: str | None = None
     conn_id: str | None = None
     task: TaskIdentity = field(default_factory=TaskIdentity)
+    approval: Approval | None = None
     signer: DocumentSigner | None = None
 
     @property
@@ -122,6 +125,7 @@ def parse_deletion_request(
     task: TaskIdentity,
     min_copies: object = 1,
     max_parallel: object = 8,
+    approval: object = NOTSET,
     signer: DocumentSigner | None = None,
 ) -> DeletionRequest:
     """
@@ -140,8 +144,10 @@ def parse_deletion_request(
     :param task: the running task.
     :param min_copies: in how many failure domains verified copies must lie.
     :param max_parallel: how many recordings are verified at a time.
+    :param approval: the approval task's XCom, or NOTSET.
     :param signer: signs the receipts; None for nobody.
     :return: the request.
+    :raises ApprovalError: when ``approval`` is no person's yes.
     :raises InvalidArgumentError: for whatever is empty, malformed or contradictory; before any request.
     """
     everything = require_bool(delete_all, "delete_all")
@@ -161,6 +167,8 @@ def parse_deletion_request(
         if copies_wanted > 1:
             raise InvalidArgumentError("min_copies needs verified_copies. Nothing was sent.")
         targets, as_list = _targets_by_id(packages, meeting_video_ids)
+    if approval is not NOTSET and preview is True:
+        raise InvalidArgumentError("preview=True and approval contradict each other. Nothing was sent.")
     if receipts_wanted:
         receipt_destination = check_destination(receipt_destination, "receipt_destination")
     return DeletionRequest(
@@ -174,6 +182,7 @@ def parse_deletion_request(
         receipt_destination=receipt_destination if isinstance(receipt_destination, str) else None,
         conn_id=conn_id,
         task=task,
+        approval=parse_approval(approval) if approval is not NOTSET else None,
         signer=signer,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_iinked.deletion.approval import PlannedDeletion, plan_sha256, planned_deletion
 from airflow_provider_iinked.deletion.recording import Recording
 from airflow_provider_iinked.deletion.rules import DeletionRules
 from airflow_provider_iinked.deletion.states import RecordingState
@@ -38,6 +39,12 @@ class PackageOutcome:
         return list(self.rules or ())
 
     @property
+    def gone_before(self) -> list[str]:
+        """Ids of the selected recordings that the first list showed as deleted, or did not show."""
+        plan = self.rules.plan if self.rules is not None else None
+        return [*(v.meeting_video_id for v in plan.already_deleted), *plan.unlisted] if plan is not None else []
+
+    @property
     def deleted(self) -> list[str]:
         """Ids of the recordings that are deleted, as a list shows or the API says."""
         return [r.id for r in self.recordings if r.state in _GONE or _is_said_deleted(r)]
@@ -54,14 +61,15 @@ class PackageOutcome:
         return [self.error] if self.error is not None else list(self.failures.values())
 
 
-def build_response(outcome: PackageOutcome, *, preview: bool = False) -> dict[str, Any]:
+def build_response(outcome: PackageOutcome, *, api_base: str, preview: bool = False) -> dict[str, Any]:
     """
     Merge the API's answers about one package into one of the same form.
 
     :param outcome: what became of the package.
+    :param api_base: the API in use, for the plan of a preview.
     :param preview: whether nothing was sent.
-    :return: ``packageId`` and ``videos``, the documented fields without URLs; ``notListed`` and ``preview`` where they
-        apply.
+    :return: ``packageId`` and ``videos``, the documented fields without URLs; ``notListed`` where it applies; with a
+        preview ``preview``, ``plan`` and ``plan_sha256``, which a person can approve.
     """
     response: dict[str, Any] = {"packageId": outcome.package_id, "videos": []}
     rules = outcome.rules
@@ -72,8 +80,18 @@ def build_response(outcome: PackageOutcome, *, preview: bool = False) -> dict[st
         if rules.plan.unlisted:
             response["notListed"] = list(rules.plan.unlisted)
     if preview:
-        response["preview"] = True
+        plan = [_planned(api_base, outcome.package_id, r) for r in outcome.recordings if r.state not in _GONE]
+        response |= {
+            "preview": True,
+            "plan": [planned.as_xcom() for planned in plan],
+            "plan_sha256": plan_sha256(plan),
+        }
     return response
+
+
+def _planned(api_base: str, package_id: str, recording: Recording) -> PlannedDeletion:
+    facts = recording.verification.facts if recording.verification is not None else ()
+    return planned_deletion(api_base, package_id, recording.video, facts)
 
 
 def partial_failure_error(

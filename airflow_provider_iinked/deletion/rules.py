@@ -12,6 +12,7 @@ sent. The rules, in their order:
 3. The list is younger than 60 s when a request is sent.
 4. With ``verified_copies``, every copy was verified at most 10 s before the request, at least ``min_copies`` of them
    lie in different failure domains, and the recording as listed is still what was copied.
+   Where a person's approval is asked for, the recording as listed and verified is the one that was approved.
 5. The receipt is written before the request.
 6. A verification and a receipt serve one request. A second request for the same recording needs new ones.
 7. One request at a time. After an unclear answer the list is read before anything else is sent.
@@ -27,7 +28,7 @@ The states and what leads from one to the next stand in :mod:`airflow_provider_i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -42,6 +43,7 @@ from airflow_provider_iinked.deletion.plan import (
 from airflow_provider_iinked.deletion.recording import Recording, Verification, listing_problem
 from airflow_provider_iinked.deletion.states import Event, IllegalStepError, RecordingState
 from airflow_provider_iinked.exceptions import (
+    ApprovalError,
     AuthenticationError,
     ConnectionSettingsError,
     DeletionNotConfirmedError,
@@ -101,6 +103,7 @@ class DeletionRules:
     :param states: states that may be deleted.
     :param guarded: whether each deletion needs verified copies.
     :param min_copies: in how many failure domains they must lie.
+    :param is_approved: tells whether a person has approved a recording as it is listed and verified now.
     :raises StateNotAllowedError: when a selected recording is live in another state; nothing may be sent then.
     """
 
@@ -114,6 +117,7 @@ class DeletionRules:
         states: Collection[str],
         guarded: bool,
         min_copies: int = 1,
+        is_approved: Callable[[Video, Verification | None], bool] = lambda video, verification: True,
     ) -> None:
         self.package_id = package_id
         self.listing = listing
@@ -123,10 +127,13 @@ class DeletionRules:
         self._states = tuple(states)
         self._guarded = guarded
         self._min_copies = min_copies
+        self._is_approved = is_approved
         self._recordings = {v.meeting_video_id: Recording(v.meeting_video_id, v) for v in self.plan.to_delete}
         self._in_flight: Recording | None = None
         self._requested: set[str] = set()
         self._gone_before = _deleted_ids(listing)
+        for recording in self:
+            self._check(recording)
 
     def __iter__(self) -> Iterator[Recording]:
         return iter(self._recordings.values())
@@ -379,6 +386,10 @@ class DeletionRules:
         if now.state not in self._states:
             return StateNotAllowedError(f"kept on the platform: it is {now.state!r} now")
         verification = recording.verification
+        if verification is None and self._guarded:
+            return None
+        if not self._is_approved(now, verification):
+            return ApprovalError("kept on the platform: it is no longer what was approved")
         if verification is None:
             return None
         if len(verification.domains) < self._min_copies:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
@@ -14,13 +15,14 @@ from airflow_provider_iinked.custody.record import (
     location_mismatches,
     origin_mismatches,
     read_stored_video,
+    recorded_lock,
 )
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
 from airflow_provider_iinked.models import StoredVideo
 from airflow_provider_iinked.storage import Store
 from airflow_provider_iinked.storage.layout import Layout
-from airflow_provider_iinked.storage.url import check_destination, failure_domain
+from airflow_provider_iinked.storage.url import check_destination
 
 OpenStore = Callable[[str], Store]
 
@@ -47,18 +49,22 @@ def verify_recording(
     :raises StorageError: when a copy cannot be read; the recording must not be deleted.
     """
     records: dict[str, Mapping[str, Any]] = {}
+    domains: set[str] = set()
     facts: list[Mapping[str, Any]] = []
     left = list(copies)
     while left:
         copy = left.pop(0)
-        record, found = _verify_copy(open_store(copy.uri), copy, api_base=api_base, recheck=recheck, stop=stop)
+        store = open_store(copy.uri)
+        record, found = _verify_copy(store, copy, api_base=api_base, recheck=recheck, stop=stop)
         records[copy.uri] = record
+        domains.add(store.failure_domain(copy.uri))
         facts.append(found)
         known = [*records, *(other.uri for other in left)]
         left += [StoredVideo(**{**vars(copy), **places}) for places in _promised(record, copy, known)]
     first = copies[0]
-    domains = frozenset(failure_domain(uri) for uri in records)
-    return Verification(first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), domains)
+    return Verification(
+        first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), frozenset(domains)
+    )
 
 
 def _promised(record: Mapping[str, Any], copy: StoredVideo, known: Sequence[str]) -> list[dict[str, str]]:
@@ -89,6 +95,7 @@ def _verify_copy(
     _refuse(
         claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
     )
+    _refuse(claim, _lock_problems(store, claim, record))
     store.fsync(claim.uri, claim.custody_uri)
     return record, {
         "kind": "metadata" if by_metadata else "sha256",
@@ -97,6 +104,7 @@ def _verify_copy(
         "size": claim.size,
         "sha256": claim.sha256,
         "validator": record.get("validator"),
+        **{name: record[name] for name in ("retain_until", "retention_mode") if record.get(name)},
         "checked_at": pendulum.now("UTC").isoformat(),
     }
 
@@ -127,6 +135,19 @@ def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, An
     if info is None:
         return ["its copy is gone"]
     return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
+
+
+def _lock_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any]) -> list[str]:
+    """Compare the lock that the record promises with the one that the store shows now."""
+    try:
+        promised = recorded_lock(record)
+    except ValueError as error:
+        return [str(error)]
+    if promised is None or promised.retain_until <= datetime.now(UTC):
+        return []
+    shown = {name: store.lock_of(uri) for name, uri in (("copy", claim.uri), ("record", claim.custody_uri))}
+    lacking = {name: "no lock" if lock is None else lock.lacks(promised) for name, lock in shown.items()}
+    return [f"the store shows {lack} of the {name}" for name, lack in lacking.items() if lack]
 
 
 def _refuse(claim: StoredVideo, problems: list[str]) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.api.retries import RetryBudget, backoff
+from airflow_provider_iinked.deletion.approval import Approval, plan_sha256, planned_deletion, read_plan
 from airflow_provider_iinked.deletion.plan import MAX_VERIFICATION_AGE
 from airflow_provider_iinked.deletion.protocols import DeletionApi
 from airflow_provider_iinked.deletion.receipts import OpenStores, PackageReceipts
@@ -29,6 +30,7 @@ from airflow_provider_iinked.deletion.states import RecordingState
 from airflow_provider_iinked.deletion.verification import verify_recording
 from airflow_provider_iinked.deletion.workers import Lookahead, Workers, settle
 from airflow_provider_iinked.exceptions import (
+    ApprovalError,
     IinkedSignError,
     ServiceUnavailableError,
     StorageError,
@@ -110,6 +112,8 @@ class _Deletion:
         self._health = ServiceHealth()
         self._stopped_by: IinkedSignError | None = None
         self._abandoned = False
+        self._until: float | None = None
+        self._approved: Mapping[tuple[str, str], str] = {}
         self._workers = Workers(request.max_parallel, self._is_ending)
         self._lookahead = Lookahead(request.max_parallel, MAX_VERIFICATION_AGE)
 
@@ -120,6 +124,8 @@ class _Deletion:
             log.info("An empty list of recordings: nothing to delete, nothing was sent.")
             return [self._empty_response(target) for target in targets]
         log.info("iinked Sign API: %s", self._api.api_base)
+        if self._request.approval is not None:
+            self._approved = self._check_approval(self._request.approval)
         done = False
         try:
             for turn, prepared in self._lookahead.run(self._turns(), self._start):
@@ -134,8 +140,33 @@ class _Deletion:
             self._finish()
         return self._result()
 
+    def _check_approval(self, approval: Approval) -> Mapping[tuple[str, str], str]:
+        """List and verify everything, and compare the plan with the approved one before anything is sent."""
+        check = _Deletion(self._api, replace(self._request, preview=True, approval=None))
+        recordings = read_plan(check.run())
+        done: dict[tuple[str, str], str] = {}
+        for package in check._packages:
+            for video_id in package.outcome.gone_before:
+                done |= package.receipts.approved_before(video_id, approval.plan_sha256)
+        if plan_sha256(recordings, done=done) != approval.plan_sha256:
+            raise ApprovalError(
+                f"{approval.responded_by} approved another plan ({approval.plan_sha256}) than what is listed and "
+                "verified now. Nothing was sent. Start a new run, so that the present plan is shown."
+            )
+        log.info("Approved by %s at %s.", approval.responded_by, approval.responded_at)
+        return {recording.key: recording.digest() for recording in recordings}
+
+    def _is_approved(self, package_id: str, video: Video, verification: Verification | None) -> bool:
+        """Tell whether a recording, as it is now, is in the approved plan; all are where nobody is asked."""
+        if self._request.approval is None:
+            return True
+        facts = verification.facts if verification is not None else ()
+        planned = planned_deletion(self._api.api_base, package_id, video, facts)
+        return self._approved.get(planned.key) == planned.digest()
+
     def _empty_response(self, target: PackageTarget) -> dict[str, Any]:
-        return build_response(PackageOutcome(target.package_id), preview=self._request.preview)
+        outcome = PackageOutcome(target.package_id)
+        return build_response(outcome, api_base=self._api.api_base, preview=self._request.preview)
 
     def _result(self) -> list[dict[str, Any]]:
         outcomes = [package.outcome for package in self._packages]
@@ -149,7 +180,9 @@ class _Deletion:
             raise partial_failure_error(outcomes, stopped_by=self._stopped_by)
         for outcome in outcomes:
             log.info("Package %s: %d recordings deleted.", outcome.package_id, len(outcome.deleted))
-        return [build_response(outcome, preview=self._request.preview) for outcome in outcomes]
+        return [
+            build_response(outcome, api_base=self._api.api_base, preview=self._request.preview) for outcome in outcomes
+        ]
 
     # --- what is there ------------------------------------------------------------------------------------------
 
@@ -172,6 +205,7 @@ class _Deletion:
         if target.meeting_video_ids == ():
             return package
         try:
+            package.receipts.check_folders_not_held()
             if not self._request.preview:
                 for url in package.receipts.folders():
                     self._stores.open(url).remove_stale(url)
@@ -184,6 +218,7 @@ class _Deletion:
                 states=self._request.states,
                 guarded=target.copies is not None,
                 min_copies=self._request.min_copies,
+                is_approved=partial(self._is_approved, target.package_id),
             )
         except IinkedSignError as error:
             self._end_package(package, error)
@@ -279,6 +314,7 @@ class _Deletion:
             raise StorageError("Its receipt was not written: the task was told to end.")
         if not self._request.preview:
             package.receipts.open(video, verification)
+        # Only a look after the receipt is written counts: see custody.hold.
         package.receipts.check_not_held(video_id)
         return _Prepared(verification, verified_at, has_receipt=True)
 
@@ -424,13 +460,13 @@ class _Deletion:
     def _finish(self) -> None:
         """Bring the receipts to what is known now, and end the threads."""
         ending = self._is_ending()
-        until = time.monotonic() + _CLEAN_UP_FOR if ending else None
+        self._until = time.monotonic() + _CLEAN_UP_FOR if ending else None
         for package in self._packages:
-            settle(package.under_way.values(), until=until)
+            settle(package.under_way.values(), until=self._until)
             for recording in package.outcome.recordings:
                 self._apply_receipt(package, recording)
         for package in self._packages:
-            settle(package.writing.values(), until=until)
+            settle(package.writing.values(), until=self._until)
             for video_id, future in package.writing.items():
                 if future.done() and not future.cancelled() and (error := future.exception()) is not None:
                     self._collect_error(package, video_id, error)
@@ -443,7 +479,9 @@ class _Deletion:
             return
         ahead = package.under_way.get(recording.id)
         if ahead is not None and not ahead.cancel():
-            settle([ahead], until=time.monotonic() + _CLEAN_UP_FOR if self._is_ending() else None)
+            settle([ahead], until=self._until)
+            if not ahead.done():
+                return
         if recording.state is RecordingState.GONE:
             self._write(package, recording.id, partial(receipts.complete_left_over, recording.id))
         elif not receipts.is_open(recording.id):

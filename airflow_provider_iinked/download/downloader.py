@@ -16,7 +16,7 @@ from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, Tr
 from airflow_provider_iinked.media.container import SNIFF_SIZE, container_suffix, looks_like_page
 
 if TYPE_CHECKING:
-    from airflow_provider_iinked.media.check import MediaCheck
+    from airflow_provider_iinked.download.media_check import RecordingCheck
 
 CHUNK: Final = 1 << 20
 _MAX_FRESH_URLS: Final = 3
@@ -78,7 +78,7 @@ class RecordingDownloader:
     :param timeout: seconds for connecting, and for each read.
     :param max_retries: how often to try again without getting any further.
     :param stop: ends the download at its next chunk.
-    :param start_check: makes the media check for a suffix and a size; None for none.
+    :param start_check: begins the media check of a recording with a suffix; None for none.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class RecordingDownloader:
         timeout: float,
         max_retries: int,
         stop: StopSignal,
-        start_check: Callable[[str, int], MediaCheck] | None = None,
+        start_check: Callable[[str], RecordingCheck] | None = None,
     ) -> None:
         self._writer = writer
         self._expected_size = expected_size
@@ -99,7 +99,7 @@ class RecordingDownloader:
         self._digest = BackgroundSha256()
         self._started = False
         self._start_check = start_check
-        self._check: MediaCheck | None = None
+        self._check: RecordingCheck | None = None
         self._validator: str | None = None
         self._content_type = ""
         self._furthest = 0
@@ -160,8 +160,7 @@ class RecordingDownloader:
         if not self._in_storage.acquire(timeout=timeout):
             return False
         try:
-            self._writer.discard()
-            self._started = False
+            self._discard()
         finally:
             self._in_storage.release()
         return True
@@ -233,8 +232,6 @@ class RecordingDownloader:
             if not self._started:
                 self._start(data)
             self._digest.update(data)
-            if self._check is not None:
-                self._check.feed(data)
             self._write(data)
             self.done += len(data)
             data = stream.read(CHUNK)
@@ -245,10 +242,10 @@ class RecordingDownloader:
         suffix = container_suffix(first)
         if suffix is None:
             raise TransferError("What the recording's host sends is no video container; nothing was published.")
-        if self._start_check is not None:
-            self._check = self._start_check(suffix, self.total or 0)
         with self._in_storage:
             self._check_stop()
+            if self._start_check is not None:
+                self._check = self._start_check(suffix)
             self._writer.start(suffix, self.total or 0)
             self._started = True
 
@@ -256,6 +253,8 @@ class RecordingDownloader:
         try:
             with self._in_storage:
                 self._check_stop()
+                if self._check is not None:
+                    self._check.feed(data)
                 self._writer.write(data)
         except IinkedSignError:
             raise
@@ -270,13 +269,18 @@ class RecordingDownloader:
 
     def _start_over(self) -> None:
         with self._in_storage:
-            self._writer.discard()
-            self._started = False
-        self._check = None
+            self._discard()
         self._digest.finish()
         self._digest = BackgroundSha256()
         self._validator = None
         self.done = 0
+
+    def _discard(self) -> None:
+        self._started = False
+        check, self._check = self._check, None
+        if check is not None:
+            check.discard()
+        self._writer.discard()
 
     def _ask_fresh_url(self, why: str) -> None:
         self._note_progress()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_iinked.download.downloader import (
@@ -15,6 +16,7 @@ from airflow_provider_iinked.download.downloader import (
     UrlExpiredError,
 )
 from airflow_provider_iinked.download.existing_copy import CopyState, ExistingCopy, inspect_copy
+from airflow_provider_iinked.download.media_check import MediaExaminer, RecordingCheck
 from airflow_provider_iinked.download.publication import Publisher
 from airflow_provider_iinked.download.request import DownloadRequest
 from airflow_provider_iinked.download.stopping import StopSignal
@@ -29,10 +31,10 @@ from airflow_provider_iinked.exceptions import (
     VerificationError,
     most_retryable,
 )
-from airflow_provider_iinked.media.check import MediaCheck
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import Store, Upload
 from airflow_provider_iinked.storage.layout import Layout, name_of
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.quarantine import quarantine
 from airflow_provider_iinked.storage.url import join
 
@@ -67,6 +69,7 @@ class PackageContext:
     :param max_retries: how often a download is tried again without getting any further.
     :param places: the package's folder at each destination, by the destination's URL.
     :param stop: ends the download.
+    :param examiner: examines recordings before they are published; None for no media check.
     """
 
     request: DownloadRequest
@@ -76,6 +79,7 @@ class PackageContext:
     max_retries: int
     places: Mapping[str, Place]
     stop: StopSignal
+    examiner: MediaExaminer | None = None
 
     def inspect(self, destination: str, meeting_video_id: str, video: Video | None) -> ExistingCopy:
         """
@@ -173,6 +177,9 @@ class RecordingCopy:
             raise VerificationError(f"the custody record at the destination is of another origin: {existing.reason}")
         if existing.state is CopyState.VALID and existing.stored:
             log.info("Video %s: its copy is there and agrees with its record; kept.", video_id)
+            if (lock := self._lock()) is not None:
+                for url in (existing.stored.uri, existing.stored.custody_uri):
+                    self._context.places[destination].store.ensure_lock(url, lock)
             self._valid[destination] = existing.stored
             return
         store = self._context.places[destination].store
@@ -202,7 +209,7 @@ class RecordingCopy:
                 timeout=self._context.timeout,
                 max_retries=self._context.max_retries,
                 stop=self._context.stop,
-                start_check=self._start_check(video) if request.check_media else None,
+                start_check=self._start_check if self._context.examiner is not None else None,
             )
 
     def download(self, url: str) -> None:
@@ -270,6 +277,7 @@ class RecordingCopy:
             context.places[destination].store, context.api_base, context.package_id, context.request.task, self._fields
         )
         name = name_of(upload.url)
+        lock = self._lock()
         others = [
             self._valid[url].uri if url in self._valid else join(place.folder, name)
             for url, place in context.places.items()
@@ -277,7 +285,7 @@ class RecordingCopy:
         ]
 
         def publish() -> StoredVideo:
-            stored = publisher.publish(self.video, recording, upload, copies=others)
+            stored = publisher.publish(self.video, recording, upload, copies=others, lock=lock)
             if (signer := context.request.signer) is not None:
                 signer.sign_new_record(publisher.store, stored)
             return stored
@@ -308,10 +316,25 @@ class RecordingCopy:
     def _opener(self, destination: str) -> UploadOpener:
         place = self._context.places[destination]
         layout = Layout(place.folder)
-        return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size)
+        lock = self._lock()
+        return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size, lock=lock)
 
-    def _start_check(self, video: Video) -> Callable[[str, int], MediaCheck]:
-        return lambda suffix, size: MediaCheck(suffix, size, video.duration)
+    def _lock(self) -> Lock | None:
+        """The lock of copy and record; none where none is asked for, or its time has passed already."""
+        retention = self._context.request.retention
+        if retention is None:
+            return None
+        until = retention.end_for(self.video.time_created)
+        return Lock(retention.mode, until) if until > datetime.now(UTC) else None
+
+    def _start_check(self, suffix: str) -> RecordingCheck:
+        examiner, writer = self._context.examiner, self._writer
+        if examiner is None or writer is None:
+            raise TransferError("The media check was not prepared; nothing was published.")
+        destination = next((url for url in self._context.places if url not in self._valid), "")
+        if isinstance(writer, SingleWriter) and self._context.places[destination].store.on_worker_disk:
+            return examiner.in_place(suffix, self.video.duration, lambda: writer.local_path)
+        return examiner.spooled(suffix, self.video.duration)
 
     def close_socket(self) -> None:
         """End a read of the recording's host that is under way in another thread."""

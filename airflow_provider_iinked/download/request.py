@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iinked.arguments import (
     PackageIds,
+    check_folder,
     check_media_depth,
     check_package_ids,
     check_selection,
@@ -15,6 +17,7 @@ from airflow_provider_iinked.arguments import (
     require_int,
 )
 from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.download.retention import MODES, Retention, parse_retention
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import Package, Video, VideoList
 from airflow_provider_iinked.storage.url import check_destination, join
@@ -37,6 +40,8 @@ class DownloadRequest:
     :param package_fields: package fields to keep in the custody record.
     :param task: the running task.
     :param check_media: whether a copy must play to its end before it is published; ``"decode"`` for every frame.
+    :param media_spool_dir: folder of the worker that recordings are spooled to for that; None for the system's.
+    :param retention: how long copies and records are locked; None for no lock.
     :param signer: signs the custody records; None for nobody.
     """
 
@@ -49,6 +54,8 @@ class DownloadRequest:
     package_fields: tuple[str, ...] = ()
     task: TaskIdentity = field(default_factory=TaskIdentity)
     check_media: bool | str = False
+    media_spool_dir: str | None = None
+    retention: Retention | None = None
     signer: DocumentSigner | None = None
 
     @property
@@ -73,6 +80,9 @@ def parse_download_request(
     allow_partial: object = False,
     package_fields: object = (),
     check_media: object = False,
+    media_spool_dir: object = None,
+    retain_for: object = None,
+    retention_mode: object = MODES[0],
     task: TaskIdentity | None = None,
     signer: DocumentSigner | None = None,
 ) -> DownloadRequest:
@@ -87,6 +97,9 @@ def parse_download_request(
     :param allow_partial: whether selected recordings that cannot be copied yet are left out.
     :param package_fields: names of package fields.
     :param check_media: whether recordings must play to their end; ``"decode"`` to decode every frame.
+    :param media_spool_dir: folder for spool files; None for the system's.
+    :param retain_for: how long copies are locked: an ISO 8601 duration from the recording's ``timeCreated``, or a date.
+    :param retention_mode: ``COMPLIANCE`` or ``GOVERNANCE``.
     :param task: the running task.
     :param signer: signs the custody records; None for nobody.
     :return: the request.
@@ -103,6 +116,8 @@ def parse_download_request(
         package_fields=check_package_fields(package_fields),
         task=task or TaskIdentity(),
         check_media=check_media_depth(check_media),
+        media_spool_dir=check_folder(media_spool_dir, "media_spool_dir"),
+        retention=parse_retention(retain_for, retention_mode, now=datetime.now(UTC)),
         signer=signer,
     )
 

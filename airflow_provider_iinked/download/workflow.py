@@ -21,7 +21,8 @@ from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.api import RecordingApi
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
-from airflow_provider_iinked.download.log_masking import mask_signed_url
+from airflow_provider_iinked.download.log_masking import UrlMasker
+from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
 from airflow_provider_iinked.download.progress import BatchState, Progress
 from airflow_provider_iinked.download.recording import MissingRecording, PackageContext, Place, RecordingCopy
@@ -33,10 +34,11 @@ from airflow_provider_iinked.exceptions import (
     InvalidArgumentError,
     NotArchivedError,
     StorageError,
+    TaskStoppedError,
     TransferError,
     VerificationError,
 )
-from airflow_provider_iinked.media.check import require_parser
+from airflow_provider_iinked.media.check import require_pyav
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
 from airflow_provider_iinked.storage import Store, open_store
 from airflow_provider_iinked.storage.url import join
@@ -52,7 +54,11 @@ _OF_ONE_RECORDING: Final = (TransferError, StorageError, NotArchivedError, Verif
 
 
 def download_videos(
-    api: RecordingApi, request: DownloadRequest, *, stop: StopSignal | None = None
+    api: RecordingApi,
+    request: DownloadRequest,
+    *,
+    stop: StopSignal | None = None,
+    on_partial: Callable[[list[StoredVideo]], None] | None = None,
 ) -> list[StoredVideo]:
     """
     Copy recordings, verify the copies, write their custody records. Running it again keeps what is whole.
@@ -60,23 +66,39 @@ def download_videos(
     :param api: the API's calls.
     :param request: what to copy, and where to.
     :param stop: ends the download when it is requested: nothing more is published, nothing unpublished is left.
+    :param on_partial: called with the verified copies of a task in which some of several packages failed, right before
+        its error is raised.
     :return: the verified copies, in the order of packages, recordings and destinations.
     :raises InvalidArgumentError: when a destination cannot be used; before any API call.
     :raises IinkedSignError: after everything else is copied, when something could not be; what is copied stays.
     """
-    return _Download(api, request, stop or StopSignal()).run()
+    return _Download(api, request, stop or StopSignal(), on_partial).run()
 
 
 class _Download:
     """The state of one request."""
 
-    def __init__(self, api: RecordingApi, request: DownloadRequest, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        api: RecordingApi,
+        request: DownloadRequest,
+        stop: StopSignal,
+        on_partial: Callable[[list[StoredVideo]], None] | None,
+    ) -> None:
         self._api = api
+        self._on_partial = on_partial
+        self._verified: dict[str, list[StoredVideo]] = {}
         self._request = request
         self._stop = stop
+        self._examiner: MediaExaminer | None = None
         if request.check_media:
-            require_parser()
+            require_pyav()
+            self._examiner = MediaExaminer(request.check_media, request.media_spool_dir, lambda: stop.requested)
+            self._examiner.prepare()
         self._stores = _open_stores(request.destinations, temp_file_token(request.task))
+        if request.retention is not None:
+            for url, store in self._stores.items():
+                store.require_locks(url)
         self._unlisted = deque(request.packages.ids)
         self._ready: deque[tuple[PackageDownload, RecordingCopy | MissingRecording]] = deque()
         self._running: dict[Future[Any], Callable[[], None]] = {}
@@ -87,6 +109,7 @@ class _Download:
         self._recordings_done = self._bytes_done = 0
         self._pool = WorkerPool(request.max_parallel)
         self._progress = Progress()
+        self._masker = UrlMasker()
 
     def run(self) -> list[StoredVideo]:
         request = self._request
@@ -110,7 +133,7 @@ class _Download:
     def _work(self) -> None:
         while self._unlisted or self._ready or self._running:
             if self._stop.requested:
-                raise TransferError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
+                raise TaskStoppedError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
             self._list_packages()
             while self._ready and len(self._running) < self._request.max_parallel:
                 self._submit(*self._ready.popleft())
@@ -171,6 +194,7 @@ class _Download:
             max_retries=settings.max_retries,
             places={url: Place(store, join(url, package_id)) for url, store in self._stores.items()},
             stop=self._stop,
+            examiner=self._examiner,
         )
 
     def _collect_scan(self, package: PackageDownload, future: Future[Any]) -> None:
@@ -209,6 +233,7 @@ class _Download:
     def _finish_if_done(self, package: PackageDownload) -> None:
         if package.pending:
             return
+        self._verified[package.package_id] = package.verified()
         try:
             self._results[package.package_id] = package.result()
         except IinkedSignError as error:
@@ -222,6 +247,8 @@ class _Download:
             raise self._errors[packages[0]]
         if self._errors:
             ordered = {package_id: self._errors[package_id] for package_id in packages if package_id in self._errors}
+            if self._on_partial is not None:
+                self._on_partial([copy for package_id in packages for copy in self._verified.get(package_id, ())])
             raise batch_failure_error(ordered, packages=len(packages), not_begun=self._not_begun)
         return [stored for package_id in packages for stored in self._results[package_id]]
 
@@ -244,7 +271,7 @@ class _Download:
             url = video.url
             if url is None:
                 raise TransferError("the API gives no URL for it although it is archived")
-            mask_signed_url(url, public=(package.package_id, video.meeting_video_id))
+            self._masker.mask(url, public=(package.package_id, video.meeting_video_id))
             recording.prepare(video, package.read_fields(self._api))
         except IinkedSignError as error:
             recording.abandon()

@@ -48,6 +48,11 @@ class SingleWriter:
         """The upload that has all bytes, by destination."""
         return {self._destination: self._upload} if self._upload is not None else {}
 
+    @property
+    def local_path(self) -> str | None:
+        """Path of the unpublished copy, where it is a file of this worker."""
+        return self._upload.local_path if self._upload is not None else None
+
     def start(self, suffix: str, size: int) -> None:
         """
         Begin the upload.

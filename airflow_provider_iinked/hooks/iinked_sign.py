@@ -93,7 +93,7 @@ class IinkedSignHook(BaseHook):
 
     async def aget_settings(self) -> ApiSettings:
         """
-        Read and check the connection without blocking the event loop, anew at each call.
+        Read and check the connection without blocking the event loop, again at each call.
 
         :return: the settings.
         :raises ConnectionSettingsError: when it cannot be used.
@@ -343,7 +343,8 @@ class IinkedSignHook(BaseHook):
             self.client.close()
 
     def abort(self) -> None:
-        """Close the session and break off the requests in flight; for ``on_kill`` of a task that only reads."""
+        """Send nothing more, and break off the requests in flight; for ``on_kill`` of a task that only reads."""
+        self.stop()
         if "client" in self.__dict__:
             self.client.abort()
 

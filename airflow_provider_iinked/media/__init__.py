@@ -1,5 +1,5 @@
 """
-Is a recording a video container, and can a player play it to its end?
+Is a recording whole, so that a player can play it to its end?
 
-Knows files and bytes, and nothing else of the package but its errors and argument checks.
+Knows a file by its path, and FFmpeg through PyAV; of the package only its errors: no Airflow, network, API or store.
 """

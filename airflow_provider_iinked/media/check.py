@@ -1,211 +1,190 @@
 """
-Checking that a recording plays, while its bytes stream by: nothing is read again, nothing is spooled, and a recording
-that fails was never published.
+Check a recording that lies in a file: can a player play it to its end?
 
-Whether it is whole is for the walkers to say; how long it plays, and what it holds, MediaInfo says from the parts that
-are kept: the beginning, the end and the indexes. The rest is a hole, so memory stays small.
+FFmpeg reads it in a process of its own (docs/decisions/0021-ffmpeg-in-a-process-of-its-own.md), so that a file which
+crashes or hangs FFmpeg harms no worker, and so that a stop takes effect at once.
 """
 
 from __future__ import annotations
 
-import io
-from collections import deque
+import importlib.metadata
+import importlib.util
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, TransferError
-from airflow_provider_iinked.media.matroska import MatroskaWalker
-from airflow_provider_iinked.media.mp4 import BrokenMediaError, Mp4Walker
+from airflow_provider_iinked.media.container import SNIFF_SIZE, SUFFIXES, container_of, container_suffix
+from airflow_provider_iinked.media.report import Depth, Report
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-_WALKERS: Final[dict[str, type[Mp4Walker] | type[MatroskaWalker]]] = {
-    ".mp4": Mp4Walker,
-    ".mov": Mp4Walker,
-    ".webm": MatroskaWalker,
-    ".mkv": MatroskaWalker,
-}
-_EDGE: Final = 1 << 20
-_LEAST_TOLERANCE: Final = 1.0
-_TOLERANCE: Final = 0.02
-_TRACK_FACTS: Final = ("track_type", "format", "width", "height", "frame_rate", "channel_s", "sampling_rate")
+_CHILD: Final = "airflow_provider_iinked.media.child"
+_LEAST_PYAV: Final = 15
+_POLL: Final = 0.1
+_PATIENCE: Final = 300.0
+_LONGEST_ANSWER: Final = 1 << 20
+_STOPPED_BY: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+_PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TZ")
 
 
-def require_parser() -> None:
+class CheckStoppedError(Exception):
+    """The check was asked to stop before it had come to a verdict. Nothing is known of the recording."""
+
+
+def require_pyav() -> None:
     """
-    See that MediaInfo can be used.
+    See that FFmpeg can be used, without loading it.
 
-    :raises InvalidArgumentError: when it is not installed.
+    :raises InvalidArgumentError: when PyAV is not installed, or too old.
     """
     try:
-        from pymediainfo import MediaInfo
-    except ImportError:
-        found = False
-    else:
-        found = MediaInfo.can_parse()
-    if not found:
+        found = importlib.util.find_spec("av") is not None
+        version = importlib.metadata.version("av")
+    except (ValueError, importlib.metadata.PackageNotFoundError):  # ValueError: a module that was put aside
+        found, version = False, ""
+    if not found or int(version.partition(".")[0]) < _LEAST_PYAV:
         raise InvalidArgumentError(
-            "check_media=True needs MediaInfo: pip install 'airflow-provider-iinked[media]' on the workers. "
-            "Nothing was sent."
+            f"check_media needs PyAV {_LEAST_PYAV} or newer (found: {version or 'none'}): "
+            "pip install 'airflow-provider-iinked[media]' on the workers. Nothing was sent."
         )
 
 
-class MediaCheck:
+def check_recording(
+    path: str,
+    *,
+    depth: Depth = "packets",
+    expected_duration: timedelta | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[str]:
     """
-    Checks one recording.
+    Say what is wrong with a recording.
 
-    :param suffix: file name suffix of its container.
-    :param size: its bytes, as told.
-    :param duration: its play length as the API tells it; None where it tells none.
-    :raises TransferError: when its container cannot be checked.
+    :param path: the file, whole and closed.
+    :param depth: ``packets`` reads every packet, ``decode`` decodes every frame as well.
+    :param expected_duration: play length as the API tells it; None, zero or less: unknown.
+    :param should_stop: asked ten times a second; when it says True the check ends.
+    :return: problems in plain words; none when a player can play it to its end.
+    :raises InvalidArgumentError: when PyAV is not installed.
+    :raises CheckStoppedError: when it was stopped.
+    :raises TransferError: when no verdict was reached: the file cannot be read, FFmpeg hangs or was killed.
     """
-
-    def __init__(self, suffix: str, size: int, duration: timedelta | None) -> None:
-        if suffix not in _WALKERS:
-            raise TransferError(
-                f"Whether it is whole cannot be checked: its container ({suffix}) is none of "
-                f"{', '.join(sorted(_WALKERS))}; nothing was published. Set check_media=False to copy it all the same."
-            )
-        self._size = size
-        self._duration = duration
-        self._walker = _WALKERS[suffix](size)
-        self._start = bytearray()
-        self._end: deque[bytes] = deque()
-        self._end_size = 0
-
-    def feed(self, data: bytes) -> None:
-        """
-        Take the next bytes.
-
-        :param data: the bytes.
-        :raises TransferError: as soon as something is wrong.
-        """
-        if len(self._start) < _EDGE:
-            self._start += data[: _EDGE - len(self._start)]
-        self._end.append(data)
-        self._end_size += len(data)
-        while self._end_size - len(self._end[0]) >= _EDGE:
-            self._end_size -= len(self._end.popleft())
-        try:
-            self._walker.feed(data)
-        except BrokenMediaError as error:
-            raise _refused(str(error)) from None
-
-    def finish(self) -> dict[str, Any]:
-        """
-        Judge the whole recording.
-
-        :return: the facts for the custody record: ``container``, ``duration`` and ``api_duration`` in seconds,
-            ``samples_checked``, ``tracks``, ``checked_with``.
-        :raises TransferError: when it is not whole, or plays for another time than the API says.
-        """
-        try:
-            self._walker.finish()
-        except BrokenMediaError as error:
-            raise _refused(str(error)) from None
-        facts = _facts(SparseFile(self._size, self._parts()))
-        told = self._duration.total_seconds() if self._duration is not None else None
-        # Of fragments MediaInfo sees the first ones only, and a live recording's header tells no length at all.
-        fragments = isinstance(self._walker, Mp4Walker) and self._walker.played
-        played = fragments or facts["duration"] or self._walker.played
-        if not played:
-            raise _refused("nothing in it tells how long it plays")
-        if told is not None and abs(played - told) > max(_LEAST_TOLERANCE, _TOLERANCE * told):
-            raise _refused(f"it plays {played:.1f} s, the API says {told:.1f} s")
-        return {
-            **facts,
-            "duration": round(played, 3),
-            "api_duration": told,
-            "samples_checked": self._walker.samples_checked,
-        }
-
-    def _parts(self) -> list[tuple[int, bytes]]:
-        end = b"".join(self._end)
-        return [(0, bytes(self._start)), *self._walker.kept, (self._size - len(end), end)]
+    return examine_recording(path, depth=depth, expected_duration=expected_duration, should_stop=should_stop).problems
 
 
-class SparseFile(io.RawIOBase):
+def examine_recording(
+    path: str,
+    *,
+    depth: Depth = "packets",
+    expected_duration: timedelta | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Report:
     """
-    A file of which only parts are there; the holes read as zeros.
+    Do the same as :func:`check_recording`, and say what was seen.
 
-    :param size: its bytes.
-    :param parts: what is there, by place; where parts overlap they agree.
+    :param path: the file, whole and closed.
+    :param depth: ``packets`` or ``decode``.
+    :param expected_duration: play length as the API tells it; None, zero or less: unknown.
+    :param should_stop: asked ten times a second; when it says True the check ends.
+    :return: problems, and facts for the custody record.
+    :raises InvalidArgumentError: when PyAV is not installed.
+    :raises CheckStoppedError: when it was stopped.
+    :raises TransferError: when no verdict was reached.
     """
-
-    def __init__(self, size: int, parts: Iterable[tuple[int, bytes]]) -> None:
-        super().__init__()
-        self._size = size
-        self._parts = sorted(parts)
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """
-        Go somewhere else.
-
-        :param offset: how far.
-        :param whence: from where.
-        :return: the new place.
-        """
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        """
-        Read on.
-
-        :param size: how much; all that is left when negative.
-        :return: the bytes.
-        """
-        left = max(0, self._size - self._position)
-        count = left if size < 0 else min(size, left)
-        start, end = self._position, self._position + count
-        data = bytearray(count)
-        for place, part in self._parts:
-            first, last = max(start, place), min(end, place + len(part))
-            if first < last:
-                data[first - start : last - start] = part[first - place : last - place]
-        self._position = end
-        return bytes(data)
-
-
-def _facts(file: SparseFile) -> dict[str, Any]:
-    from importlib.metadata import version
-
-    from pymediainfo import MediaInfo
-
+    require_pyav()
     try:
-        tracks = MediaInfo.parse(file, buffer_size=_EDGE, parse_speed=0).tracks
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _refused(f"MediaInfo cannot read it ({type(error).__name__})") from None
-    general = next((track for track in tracks if track.track_type == "General"), None)
-    streams = [track for track in tracks if track.track_type in ("Video", "Audio")]
-    if not any(track.track_type == "Video" for track in streams):
-        raise _refused("MediaInfo finds no video in it")
-    lengths = [track.duration for track in (general, *streams) if track is not None and track.duration is not None]
-    return {
-        "container": general.format if general is not None else None,
-        "duration": float(lengths[0]) / 1000 if lengths else None,
-        "tracks": [
-            {name: value for name in _TRACK_FACTS if (value := getattr(track, name, None)) is not None}
-            for track in streams
-        ],
-        "checked_with": f"pymediainfo {version('pymediainfo')}",
-    }
+        with open(path, "rb") as file:
+            suffix = container_suffix(file.read(SNIFF_SIZE))
+    except OSError as error:
+        raise TransferError(f"The recording cannot be read to check it: {error.strerror}.") from None
+    problem = unchecked_problem(suffix)
+    if suffix is None or problem:
+        return Report([problem or ""])
+    seconds = expected_duration.total_seconds() if expected_duration is not None else 0.0
+    expected = str(seconds) if seconds > 0 else ""
+    demuxer = container_of(suffix).demuxer or ""
+    return _run([os.path.abspath(path), demuxer, depth, expected], should_stop)
 
 
-def _refused(why: str) -> TransferError:
-    return TransferError(f"The recording does not play as it should: {why}; nothing was published.")
+def unchecked_problem(suffix: str | None) -> str | None:
+    """
+    Say why a container cannot be checked.
+
+    :param suffix: what :func:`container_suffix` found; None when it found none.
+    :return: the problem; None for a container that can be checked.
+    """
+    if suffix is None:
+        return f"it is no media container that is known ({', '.join(SUFFIXES)})"
+    container = container_of(suffix)
+    if container.demuxer:
+        return None
+    return f"{container.title} cannot be checked; set check_media=False to copy it all the same"
+
+
+def _run(arguments: list[str], should_stop: Callable[[], bool] | None) -> Report:
+    # Its own search path and nothing else of the environment, which may hold keys.
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    with subprocess.Popen(  # noqa: S603 (our own module)
+        [sys.executable, "-P", "-m", _CHILD, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # FFmpeg's words may name the file, and can be many
+        env=environment,
+        cwd="/",
+    ) as child:
+        try:
+            output = _read(child.stdout, should_stop) if child.stdout else b""
+        except BaseException:
+            child.kill()
+            raise
+        code = child.wait()
+    return _understand(output, code)
+
+
+def _read(stream: IO[bytes], should_stop: Callable[[], bool] | None) -> bytes:
+    output, heard = bytearray(), time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while True:
+            if should_stop is not None and should_stop():
+                raise CheckStoppedError("The check of a recording was stopped before it had come to a verdict.")
+            if selector.select(_POLL):
+                data = os.read(stream.fileno(), 1 << 16)
+                if not data:
+                    return bytes(output)
+                heard = time.monotonic()
+                output += data.lstrip(b".")
+            if time.monotonic() - heard > _PATIENCE or len(output) > _LONGEST_ANSWER:
+                raise TransferError(
+                    f"The recording could not be checked: FFmpeg has not gone on for {_PATIENCE:.0f} s. "
+                    "Nothing was published."
+                )
+
+
+def _understand(output: bytes, code: int) -> Report:
+    try:
+        answer: Any = json.loads(output)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        return _crashed(code)
+    if "error" in answer:
+        raise TransferError(f"The recording could not be checked: {answer['error']}. Nothing was published.")
+    return Report(list(answer["problems"]), dict(answer["facts"]))
+
+
+def _crashed(code: int) -> Report:
+    if code < 0 and -code in _STOPPED_BY:
+        raise CheckStoppedError("The check of a recording was stopped before it had come to a verdict.")
+    if code < 0 and -code != signal.SIGKILL:
+        return Report([f"FFmpeg crashes on it ({signal.Signals(-code).name})"])
+    how = "was killed, perhaps for want of memory" if code < 0 else f"ended with code {code} and no report"
+    raise TransferError(
+        f"The recording could not be checked: its process {how}. Nothing was published; a retry may help."
+    )

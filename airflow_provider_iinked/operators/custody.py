@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_iinked.arguments import check_choice, check_id, require_bool, require_int, require_not_none
+from airflow_provider_iinked.arguments import (
+    RECHECKS,
+    check_choice,
+    check_id,
+    require_bool,
+    require_int,
+    require_not_none,
+)
 from airflow_provider_iinked.links import StoredCopiesLink, push_links
 
 if TYPE_CHECKING:
@@ -21,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_iinked.custody.finding import Status
     from airflow_provider_iinked.custody.verify import Verifier
 
-RECHECKS = ("sha256", "metadata")
 MAX_DIFFERENCES: Final = 100
 """How many differences an XCom names; the log names all."""
 _NAMED: Final = 20

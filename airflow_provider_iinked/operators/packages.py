@@ -214,7 +214,7 @@ def _check_numbers(
             require_int(value, name, minimum=1)
     if days is not None and with_archived is not True:
         raise InvalidArgumentError(
-            "fail_if_retention_within needs with_archived_videos=True: only the recordings tell when they end."
+            "fail_if_retention_within needs with_archived_videos=True: the list of packages has no recordings."
         )
 
 

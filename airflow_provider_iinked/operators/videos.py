@@ -1,5 +1,5 @@
 """
-The operators of the chain: download and prove, then delete exactly what was proved.
+The operators of the chain: download and verify, then delete exactly what was verified.
 
 What they rest on is imported when they run: a Dag file is parsed every few seconds, and loads neither an HTTP client
 nor a storage library.
@@ -8,6 +8,7 @@ nor a storage library.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -17,6 +18,7 @@ from airflow_provider_iinked.arguments import (
     DEFAULT_CONN_ID,
     NOTSET,
     check_conn_id,
+    check_folder,
     check_media_depth,
     refuse_path_object,
     require_bool,
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
     from airflow_provider_iinked.download.stopping import StopSignal
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
     from airflow_provider_iinked.lineage import DeletedPackage
+    from airflow_provider_iinked.models import StoredVideo
 
 
 class IinkedDownloadVideosOperator(BaseOperator):
     """
-    Copy a package's archived recordings into your own storage, prove the copies, write their custody records.
+    Copy archived recordings into your own storage, verify the copies, write their custody records.
 
     A copy is ``<destination>/<package_id>/<meeting_video_id>.mp4`` (or ``.webm`` ...), beside it
     ``<meeting_video_id>.custody.json``, which exists only when the copy is whole. Running the task again keeps what is
@@ -46,18 +49,25 @@ class IinkedDownloadVideosOperator(BaseOperator):
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/videos/list
 
-    :param package_id: the package. (templated)
-    :param destination: URL with an explicit scheme that ``ObjectStoragePath`` opens, such as
-        ``s3://conn_id@bucket/prefix`` or ``file:///data/recordings``. (templated)
-    :param meeting_video_ids: one id or several; ``"*"`` for all that are archived now. An empty list copies nothing.
+    :param package_id: the package, or a list of them: one that fails holds up no other, and the task fails at the end.
         (templated)
-    :param max_parallel: how many recordings are fetched at a time.
+    :param destination: URL with an explicit scheme, such as ``s3://conn_id@bucket/prefix`` or
+        ``file:///data/recordings``; or a list of URLs in different failure domains: the source is read once, and each
+        gets its copy. (templated)
+    :param retain_for: lock copies and records until then: an ISO 8601 duration such as ``P10Y`` from the recording's
+        ``timeCreated``, or a date. A store that cannot lock is refused.
+    :param retention_mode: ``COMPLIANCE`` or ``GOVERNANCE``.
+    :param meeting_video_ids: one id or several; ``"*"`` for all that are archived now. An empty list copies nothing.
+        With several packages it is ``"*"`` or an empty list. (templated)
+    :param max_parallel: how many recordings are at work at a time, over all packages.
     :param check_size: whether a copy must have the API's ``size``; False where that is known to be inexact.
     :param allow_partial: whether selected recordings that cannot be copied yet are left out; else the task fails after
         the others are copied.
     :param package_fields: names of package fields to keep in the custody records, such as ``name``.
-    :param check_media: whether a recording must be seen to play before its copy is published: its container is whole,
-        and plays as long as the API says, within a second or 2 %. Needs the extra ``media``.
+    :param check_media: True to publish only what a player can play to its end, as FFmpeg reads every packet;
+        ``"decode"`` to decode every frame as well. Needs the extra ``media``.
+    :param media_spool_dir: folder of the worker that recordings are spooled to for that check; None for the system's
+        folder of temporary files. On a local destination the unpublished copy itself is read.
     :param signing_conn_id: the Airflow connection whose password is the private key that signs the custody records;
         None for no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
@@ -80,12 +90,15 @@ class IinkedDownloadVideosOperator(BaseOperator):
         *,
         package_id: str | Sequence[str],
         destination: str | Sequence[str],
+        retain_for: Any = None,
+        retention_mode: str = "COMPLIANCE",
         meeting_video_ids: str | Sequence[str] = ALL,
         max_parallel: int = 4,
         check_size: bool = True,
         allow_partial: bool = False,
         package_fields: Sequence[str] = (),
         check_media: bool | str = False,
+        media_spool_dir: str | None = None,
         signing_conn_id: str | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -97,6 +110,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         require_bool(check_size, "check_size")
         require_bool(allow_partial, "allow_partial")
         check_media_depth(check_media)
+        check_folder(media_spool_dir, "media_spool_dir")
         refuse_path_object(destination, "destination")
         super().__init__(**kwargs)
         self.package_id = package_id
@@ -107,10 +121,14 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.allow_partial = allow_partial
         self.package_fields = package_fields
         self.check_media = check_media
+        self.media_spool_dir = media_spool_dir
+        self.retain_for = retain_for
+        self.retention_mode = retention_mode
         self.signing_conn_id = signing_conn_id
         self.signatures_wanted = signing_conn_id is not None
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
+        self._hook: IinkedSignHook | None = None
         self._stop: StopSignal | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -118,7 +136,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         Copy what is archived.
 
         :param context: Airflow's context.
-        :return: the custody records in short form.
+        :return: the custody records in short form; of several packages, also when the task fails for some of them.
         :raises InvalidArgumentError: for an argument that is empty or malformed, before any API call.
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
@@ -139,20 +157,26 @@ class IinkedDownloadVideosOperator(BaseOperator):
             allow_partial=self.allow_partial,
             package_fields=self.package_fields,
             check_media=self.check_media,
+            media_spool_dir=self.media_spool_dir,
+            retain_for=self.retain_for,
+            retention_mode=self.retention_mode,
             task=task_identity(context),
             signer=connection_signer(self.signing_conn_id, wanted=self.signatures_wanted),
         )
         label_map_index(context, request.packages.label)
-        hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
+        self._hook = hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         self._stop = StopSignal()
         try:
-            copies = [copy.as_xcom() for copy in download_videos(hook, request, stop=self._stop)]
+            stored = download_videos(hook, request, stop=self._stop, on_partial=partial(_hand_over, context))
+            copies = [copy.as_xcom() for copy in stored]
         finally:
             push_links(context, self, hook, request.main_folder)
             hook.close()
         if copies:
             self._copied = (hook.api_base, copies)
-            report_copies(context, self, hook, request.destinations[0], copies)
+            for destination in request.destinations:
+                there = [copy for copy in copies if copy["uri"].startswith(f"{destination.rstrip('/')}/")]
+                report_copies(context, self, hook, destination, there)
         return copies
 
     def on_kill(self) -> None:
@@ -163,6 +187,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         """
         if self._stop is not None:
             self._stop.request()
+        if self._hook is not None:
+            self._hook.stop()
 
     def get_openlineage_facets_on_complete(self, ti: Any) -> Any:
         """
@@ -174,6 +200,12 @@ class IinkedDownloadVideosOperator(BaseOperator):
         from airflow_provider_iinked.lineage import download_lineage
 
         return download_lineage(*self._copied) if self._copied else None
+
+
+def _hand_over(context: Context, stored: list[StoredVideo]) -> None:
+    """Push what is verified although the task fails: a deletion with ``trigger_rule="all_done"`` works on it."""
+    if ti := context.get("ti"):
+        ti.xcom_push(key="return_value", value=[copy.as_xcom() for copy in stored])
 
 
 class IinkedDeleteVideosOperator(BaseOperator):
@@ -201,6 +233,9 @@ class IinkedDeleteVideosOperator(BaseOperator):
     :param preview: True to read, check, log and return what would be deleted, and send nothing. Never a template.
     :param receipt_destination: URL below which receipts of deletions without copies are written; with copies they lie
         beside them. (templated)
+    :param approval: the XCom of an approval task (Airflow 3.1 or newer): pass ``approve.output``. Only what that plan
+        names is deleted, and only while it is still true; an approved deletion by id that shall be retried needs a
+        ``receipt_destination``. (templated)
     :param signing_conn_id: the Airflow connection whose password is the private key that signs the receipts; None for
         no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
@@ -213,6 +248,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         "meeting_video_ids",
         "verified_copies",
         "receipt_destination",
+        "approval",
         "signing_conn_id",
         "iinked_sign_conn_id",
     )
@@ -232,6 +268,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         receipt_destination: str | None = None,
         min_copies: int = 1,
         max_parallel: int = 8,
+        approval: Any = NOTSET,
         signing_conn_id: str | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -239,6 +276,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         require_not_none(package_id, "package_id")
         require_not_none(meeting_video_ids, "meeting_video_ids")
         require_not_none(verified_copies, "verified_copies")
+        require_not_none(approval, "approval")
         require_bool(preview, "preview")
         require_int(min_copies, "min_copies", minimum=1)
         require_int(max_parallel, "max_parallel", minimum=1)
@@ -263,6 +301,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.signatures_wanted = signing_conn_id is not None
         self.min_copies = min_copies
         self.max_parallel = max_parallel
+        self.approval = approval
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._hook: IinkedSignHook | None = None
         self._deleted: tuple[str, list[DeletedPackage]] | None = None
@@ -296,6 +335,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
             receipts_wanted=self.receipts_wanted,
             min_copies=self.min_copies,
             max_parallel=self.max_parallel,
+            approval=self.approval,
             conn_id=check_conn_id(self.iinked_sign_conn_id),
             task=task_identity(context),
             signer=connection_signer(self.signing_conn_id, wanted=self.signatures_wanted),

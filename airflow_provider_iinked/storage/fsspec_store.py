@@ -12,6 +12,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageErro
 from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 
 _BLOCK: Final = 16 << 20
 _MAX_BLOCKS: Final = 9_000
@@ -81,7 +82,7 @@ class FsspecStore(Store):
                 found = self.fs.ls(self.path(url), detail=False)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-            return [str(name).rstrip("/").rpartition("/")[2] for name in found]
+            return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
 
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
         """List the objects right below a folder."""
@@ -119,8 +120,10 @@ class FsspecStore(Store):
         if missing:
             raise FileNotFoundError(url)
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free; the store itself sees to that where it knows conditions."""
+        if lock is not None:
+            self.require_locks(url)
         with translate_errors("write", url):
             if self.info(url) is not None:
                 return False
@@ -208,7 +211,7 @@ class TempThenRenameUpload(StreamUpload):
         self.store.rename_no_replace(self._temporary, self.url)
         return self.store.info(self.url)
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Remove the temporary object."""
         with contextlib.suppress(Exception):
             self._stream.close()

@@ -33,7 +33,7 @@ from airflow_provider_iinked.storage.url import join
 
 COPY_SUFFIXES: Final = (
     *(".mp4", ".mov", ".m4v", ".3gp", ".webm", ".mkv", ".avi", ".ogv", ".flv", ".mpg", ".ts", ".wmv", ".asf"),
-    *(".m4a", ".ogg", ".oga", ".mka"),
+    *(".3g2", ".m4a", ".ogg", ".oga", ".opus", ".mka", ".wav"),
 )
 """Every suffix that a copy can have."""
 SEALS_FOLDER: Final = "_seals"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 from collections.abc import Sequence
 from typing import ClassVar
@@ -14,9 +15,12 @@ from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Upl
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import failure_domain
 
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+
+log = logging.getLogger(__name__)
 
 
 class LocalStore(FsspecStore):
@@ -46,8 +50,10 @@ class LocalStore(FsspecStore):
             ]
         return []
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small file if its name is free."""
+        if lock is not None:
+            self.require_locks(url)
         return self._write(url, data, overwrite=False, durable=durable)
 
     def replace_bytes(self, url: str, data: bytes, *, durable: bool = False) -> None:
@@ -79,7 +85,7 @@ class LocalStore(FsspecStore):
 
     def _sync_folder(self, folder: str) -> None:
         """Sync the names in a folder, and those above it; there once a task is enough, since they are made once."""
-        sync([folder])
+        sync_folder(folder)
         if folder not in self._synced_dirs:
             sync_folders_above(folder)
             self._synced_dirs.add(folder)
@@ -108,6 +114,11 @@ class LocalUpload(Upload):
         self._temporary = temporary(without_suffix(self._path), store.token)
         self._handle: int | None = open_locked(self._temporary)
 
+    @property
+    def local_path(self) -> str | None:
+        """Path of the temporary file."""
+        return self._temporary
+
     def write(self, data: bytes) -> None:
         """Append bytes."""
         if self._handle is None:
@@ -120,13 +131,14 @@ class LocalUpload(Upload):
         self.discard()
         return self._store.info(self.url)
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Remove the temporary file."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._temporary)
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        try:
+            _unlink(self._temporary)
+        finally:
+            handle, self._handle = self._handle, None
+            if handle is not None:
+                os.close(handle)
 
 
 def _is_plain_file(item: os.DirEntry[str]) -> bool:
@@ -147,15 +159,15 @@ def link_no_replace(source: str, target: str) -> None:
     """
     try:
         os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # A disk without hard links: the check and the renaming are two steps there.
+    except FileExistsError:
+        raise
+    except OSError:
+        # A disk without hard links says so in many ways: the check and the renaming are two steps there.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "name is taken", target) from None
         os.rename(source, target)
         return
-    os.unlink(source)
+    _unlink(source)
 
 
 def open_locked(path: str) -> int:
@@ -220,8 +232,7 @@ def write_atomic(path: str, data: bytes, temporary: str, *, overwrite: bool, dur
                 return False
         return True
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        _unlink(temporary)
         os.close(handle)
 
 
@@ -236,7 +247,37 @@ def sync_folders_above(folder: str) -> None:
     while (above := os.path.dirname(folder)) != folder:
         folder = above
         with contextlib.suppress(OSError):
-            sync([folder])
+            sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    """
+    Make sure that the names in a folder survive a loss of power.
+
+    Some disks cannot sync a folder at all; that is noted and no reason to stop. An error of the disk is one.
+
+    :param folder: the folder.
+    """
+    try:
+        sync([folder])
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+        log.info(
+            "The disk of %s cannot sync a folder (%s); its names are as safe as that disk keeps them.",
+            folder,
+            os.strerror(error.errno),
+        )
+
+
+def _unlink(path: str) -> None:
+    """Remove a temporary name; the bytes have their final name, or are not wanted: a failure is a warning."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("Left the temporary file %s in place: %s", path, os.strerror(error.errno or 0))
 
 
 def write_all(handle: int, data: bytes | memoryview) -> None:

@@ -122,6 +122,8 @@ def _path_problem(scheme: str, rest: str) -> str | None:
         return "has a relative part"
     if scheme in _LOCAL_SCHEMES:
         return None if netloc in ("", "localhost") and "/" in rest else "is relative"
+    if netloc.rpartition("@")[2].startswith("arn:"):
+        return "names an access point by its ARN; use its alias (it ends in -s3alias)"
     if not netloc.rpartition("@")[2]:
         return "names no bucket or container"
     if "" in rest.rstrip("/").split("/"):

@@ -8,11 +8,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import task_group
 
-from airflow_provider_iinked.arguments import ALL
+from airflow_provider_iinked.arguments import ALL, DEFAULT_CONN_ID
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
-
-DEFAULT_CONN_ID = "iinked_sign_default"
 
 
 @task_group(group_id="archive_and_delete_videos")

@@ -171,7 +171,7 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
     async def _wait_for(self, monitor: ListingMonitor, progress: WaitProgress) -> None:
         """Poll until the package is ready, has failed, or the deadline is there."""
         package_id = monitor.package_id
-        while package_id in progress.pending:
+        while progress.is_pending(package_id):
             try:
                 await self._poll_once(monitor, progress)
             except IinkedSignError as error:

@@ -30,7 +30,7 @@ class ListingMonitor:
     """
     Examine each answer; one that says nothing new costs no more than a comparison.
 
-    Lists carry URLs that are minted anew for each request, so two answers are compared by what the decision and the
+    Lists carry URLs that are new in each answer, so two answers are compared by what the decision and the
     warnings rest on: ids, states and the ends of retention, in order.
 
     :param condition: what is waited for.

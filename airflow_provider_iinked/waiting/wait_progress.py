@@ -43,7 +43,16 @@ class WaitProgress:
         """The packages that are still waited for, in the order given."""
         if self.condition.is_empty:
             return []
-        return [one for one in self.condition.packages.ids if one not in self._ready and one not in self._failed]
+        return [one for one in self.condition.packages.ids if self.is_pending(one)]
+
+    def is_pending(self, package_id: str) -> bool:
+        """
+        Check whether a package is still waited for.
+
+        :param package_id: one of the packages.
+        :return: True while it is neither ready nor has failed.
+        """
+        return package_id not in self._ready and package_id not in self._failed
 
     @property
     def consecutive_errors(self) -> int:

@@ -26,7 +26,7 @@ from airflow_provider_iinked.exceptions import (
 )
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from tests.secrets.hostile_server import hostile_server, make_certificate
-from tests.waiting.raw_server import Asked, Piece, RawServer, http, listing, raw_server
+from tests.servers.raw import Asked, Piece, RawServer, http, listing, raw_server
 
 PROXY_VARIABLES = [
     variant for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for variant in (name, name.upper())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.arguments import NOTSET
 from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.deletion.approval import read_plan
 from airflow_provider_iinked.deletion.plan import disappeared, is_gone, make_plan, unrequested_ids
 from airflow_provider_iinked.deletion.request import parse_deletion_request, read_copies
 from airflow_provider_iinked.deletion.result import PackageOutcome, build_response, partial_failure_error
@@ -329,7 +330,7 @@ def deleted(rules, video, **fields):
 def test_the_response_merges_the_apis_words_without_urls_and_without_undocumented_fields():
     rules = rules_for(("a", "b", "x"), a="archived", b="deleted")
     deleted(rules, "a", url="https://h/v?t=1", timeUrlExpires="t", secretNote="x")
-    assert build_response(PackageOutcome("p", rules)) == {
+    assert build_response(PackageOutcome("p", rules), api_base="https://x/api/v1") == {
         "packageId": "p",
         "videos": [
             {"meetingVideoId": "b", "state": "deleted"},
@@ -341,11 +342,10 @@ def test_the_response_merges_the_apis_words_without_urls_and_without_undocumente
 
 def test_a_preview_names_what_would_be_deleted_only():
     rules = rules_for(None, a="archived", b="deleted")
-    assert build_response(PackageOutcome("p", rules), preview=True) == {
-        "packageId": "p",
-        "videos": [{"meetingVideoId": "a", "state": "archived"}],
-        "preview": True,
-    }
+    response = build_response(PackageOutcome("p", rules), api_base="https://x/api/v1", preview=True)
+    assert response["videos"] == [{"meetingVideoId": "a", "state": "archived"}]
+    assert response["preview"] is True
+    assert [planned.meeting_video_id for planned in read_plan(response)] == ["a"]
 
 
 def test_the_error_of_a_partial_deletion_says_what_was_done_and_what_was_not():

@@ -238,3 +238,9 @@ def test_a_path_object_is_refused_when_the_dag_is_parsed(tmp_path):
     for destination in (tmp_path, [tmp_path]):
         with pytest.raises(exceptions.InvalidArgumentError, match="URL as text"):
             IinkedDownloadVideosOperator(task_id="x", package_id="p", destination=destination)
+
+
+def test_a_store_that_cannot_lock_is_refused_before_any_request(two):
+    with pytest.raises(exceptions.InvalidArgumentError, match="cannot lock"):
+        two.download(retain_for="P10Y")
+    assert two.ledger.requests() == []

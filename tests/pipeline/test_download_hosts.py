@@ -257,7 +257,7 @@ def test_on_kill_in_a_signal_handler_ends_the_download_within_a_second(listed, h
     timer = threading.Timer(0.7, kill)
     timer.start()
     try:
-        with pytest.raises(exceptions.TransferError, match="stopped"):
+        with pytest.raises(exceptions.IinkedSignError, match="stopped"):
             operator.execute({})
     finally:
         timer.join()
@@ -314,7 +314,7 @@ def test_nothing_is_published_after_on_kill(chain, monkeypatch):
         publish(self, *arguments)
 
     monkeypatch.setattr(RecordingCopy, "_publish", stopped)
-    with pytest.raises(exceptions.TransferError, match="stopped"):
+    with pytest.raises(exceptions.IinkedSignError, match="stopped"):
         operator.execute({})
     assert chain.names("p") == []
     assert len(chain.ledger.requests(host="recordings")) == 1

@@ -1,4 +1,4 @@
-"""A package under legal hold: nothing of it is deleted on the platform nor erased, whenever the hold comes."""
+"""A package under legal hold: nothing of it is deleted or erased, at whatever moment the hold comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wait, poke by poke; that all modes come to the same end is shown by tests/waiting."""
+"""The wait, poke by poke; that all modes come to the same end is shown by tests/sensors."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ REFUSED = {
     "newline": "file:///data/\nx",
     "blank around": " file:///data",
     "scheme only": "s3://",
+    "access point ARN": "s3://arn:aws:s3:eu-central-1:123456789012:accesspoint/records/x",
     "a pattern": "s3://bucket/rec[12]",
     "any name": "file:///data/*",
     "a scheme without a store": "ftp://host/x",

@@ -45,6 +45,7 @@ PERMANENT = {
     "UnrequestedDeletionError",
     "VerificationError",
     "ApprovalError",
+    "LegalHoldError",
     "RecordingFailedError",
     "RecordingDeletedError",
 }

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.waiting.events import read_event
 from airflow_provider_iinked.waiting.wait_condition import WaitCondition
-from tests.waiting.wait_helpers import make_trigger, run_trigger
+from tests.triggers.run_trigger import make_trigger, run_trigger
 
 Wait = Callable[..., Any]
 
@@ -173,6 +173,36 @@ def test_one_trigger_with_several_packages_makes_it_again_from_its_row(iinked_si
     path, kwargs = trigger.serialize()
     assert kwargs["package_id"] == ["p", "q"]
     assert type(trigger)(**kwargs).serialize() == (path, kwargs)
+
+
+def test_a_deferred_wait_for_several_packages_comes_back_with_a_list(iinked_simulator: IinkedSimulator) -> None:
+    iinked_simulator.add_package("late", videos=[{"meeting_video_id": "y", "archive_after": 0.7}])
+    iinked_simulator.add_package("early", videos=["x"])
+    sensor = IinkedVideosArchivedSensor(
+        task_id="wait", package_id=["late", "early"], poke_interval=0.2, timeout=10.0, deferrable=True
+    )
+    with pytest.raises(TaskDeferred) as caught:
+        sensor.execute({})
+    event = asyncio.run(run_trigger(caught.value.trigger))
+    assert found(sensor.execute_complete({}, event)) == [("late", ["y"]), ("early", ["x"])]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"packageId": "p", "videos": []},
+        [{"packageId": "p", "videos": []}],
+        [{"packageId": "q", "videos": []}, {"packageId": "p", "videos": []}],
+        [{"packageId": "p", "videos": []}, {"packageId": "other", "videos": []}],
+        [{"packageId": "p", "videos": []}, {"packageId": "q", "videos": [{"meetingVideoId": "v", "state": "queued"}]}],
+        [{"packageId": "p", "videos": []}, None],
+        [],
+    ],
+)
+def test_an_event_that_is_not_about_all_of_the_packages_in_order_is_not_taken_so(answer: Any) -> None:
+    sensor = IinkedVideosArchivedSensor(task_id="wait", package_id=["p", "q"])
+    with pytest.raises(exceptions.UnexpectedAnswerError):
+        sensor.execute_complete({}, {"status": "ready", "answer": answer})
 
 
 class Store(dict[str, Any]):

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
-from tests.waiting.wait_helpers import run_trigger
+from tests.triggers.run_trigger import run_trigger
 
 GARBAGE: tuple[Any, ...] = (
     None,

@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_iinked.api import async_client, shared_client
 from airflow_provider_iinked.api.settings import ApiSettings
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
-from tests.waiting.wait_helpers import make_trigger, run_trigger
+from tests.triggers.run_trigger import make_trigger, run_trigger
 
 
 async def start(triggers: list[Any]) -> list[asyncio.Task[dict[str, Any]]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
-from tests.waiting.wait_helpers import make_trigger, run_trigger
+from tests.triggers.run_trigger import make_trigger, run_trigger
 
 
 def wait(package_id: str, **arguments: Any) -> dict[str, Any]:

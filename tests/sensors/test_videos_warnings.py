@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferr
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 from airflow_provider_iinked.simulator import IinkedSimulator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedTrigger
-from tests.waiting.test_several_packages import Store, Ti
-from tests.waiting.wait_helpers import make_trigger, run_trigger
+from tests.sensors.test_videos_several_packages import Store, Ti
+from tests.triggers.run_trigger import make_trigger, run_trigger
 
 DAY = 86_400.0
 Logged = Callable[[], list[str]]

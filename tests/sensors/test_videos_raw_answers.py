@@ -15,8 +15,8 @@ import pytest
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.waiting.events import read_event
 from airflow_provider_iinked.waiting.wait_condition import WaitCondition
-from tests.waiting.raw_server import CLOSE, RESET, Piece, RawServer, http, listing, raw_server
-from tests.waiting.wait_helpers import make_trigger, run_trigger
+from tests.servers.raw import CLOSE, RESET, Piece, RawServer, http, listing, raw_server
+from tests.triggers.run_trigger import make_trigger, run_trigger
 
 ANSWER = listing(a="archived")
 BODY = json.dumps(ANSWER).encode()

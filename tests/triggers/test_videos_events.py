@@ -17,7 +17,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
 from airflow_provider_iinked.waiting import seen_store
-from tests.waiting.raw_server import Asked, http, listing, raw_server
+from tests.servers.raw import Asked, http, listing, raw_server
 
 
 class Store:
@@ -106,6 +106,17 @@ def test_memory_forgets_what_is_not_listed_as_archived_any_more(
 
     assert sorted(ids(asyncio.run(run()))) == ["a", "b"]
     assert seen_store.unpack(json.loads(*store.values.values())) == {seen_store.fingerprint(package, "b")}
+
+
+def test_watchers_with_different_filters_keep_lists_of_their_own(
+    iinked_simulator: IinkedSimulator, save_at_once: None
+) -> None:
+    store = Store()
+    iinked_simulator.add_package(videos=["a"])
+    for arguments in ({}, {"search": "*"}, {}, {"search": "*"}):
+        asyncio.run(collect(follower(store, **arguments), 2.0))
+    assert len(store.values) == 2
+    assert ids(asyncio.run(collect(follower(store), 1.5))) == []
 
 
 def test_a_store_that_cannot_be_read_delays_and_repeats_nothing(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_iinked.custody.provenance import temp_file_token
@@ -121,7 +120,7 @@ class PackageReceipts:
         if self._approval is None:
             return None
         planned = planned_deletion(self._api_base, self._target.package_id, video, facts)
-        return {**asdict(self._approval), "recording_sha256": planned.digest()}
+        return self._approval.receipt_fields(planned.digest())
 
     def approved_before(self, video_id: str, plan_sha256: str) -> dict[tuple[str, str], str]:
         """

@@ -89,8 +89,16 @@ postgresql:
 	@scripts/debian postgresql sh -c 'ls /usr/lib/postgresql/*/bin/initdb || initdb --version'
 
 .PHONY: test-stores
-test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3 (moto) and Azure Blob (azurite)
-	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/crash/test_kills_s3.py $(PYTEST)
+test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3, Azure Blob, Google Cloud Storage and SFTP servers
+	@scripts/debian openssh-server test -x /usr/sbin/sshd
+	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/server_checks tests/crash/test_kills_s3.py \
+		--ignore=tests/server_checks/test_swift.py $(PYTEST)
+
+SWIFT := swift-proxy swift-account swift-container swift-object python3-swift python3-keystonemiddleware
+.PHONY: test-stores-real
+test-stores-real: .venvs/servers/.installed ## OpenStack Swift with its S3 API, from Debian's packages
+	@for package in $(SWIFT); do scripts/debian $$package dpkg -s $$package; done
+	$(SERVERS_TESTS) tests/server_checks/test_swift.py $(PYTEST)
 
 .PHONY: test-celery
 test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted

@@ -297,17 +297,18 @@ def refuse_path_object(value: object, field: str) -> None:
             )
 
 
-def check_conn_id(value: object) -> str:
+def check_conn_id(value: object, field: str = "iinked_sign_conn_id") -> str:
     """
     Validate a connection id.
 
-    :param value: the value of ``iinked_sign_conn_id``, as resolved.
+    :param value: the value of the argument, as resolved.
+    :param field: the argument's name, for the error.
     :return: the id.
     :raises InvalidArgumentError: for one that is empty.
     """
     if isinstance(value, str) and value.strip() and not is_empty_word(value.strip()):
         return value
-    raise InvalidArgumentError(f"iinked_sign_conn_id is empty: {_shown(value)}. Nothing was sent.")
+    raise InvalidArgumentError(f"{field} is empty: {_shown(value)}. Nothing was sent.")
 
 
 def check_filter(value: object, field: str) -> str | list[str]:

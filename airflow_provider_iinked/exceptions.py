@@ -104,12 +104,12 @@ class VerificationError(IinkedSignPermanentError):
     """A copy or its custody record does not agree with the other, or with the recording. No retry helps."""
 
 
-class LegalHoldError(IinkedSignPermanentError):
-    """The archive says that nothing of the package may be deleted. No retry helps before the hold is released."""
-
-
 class ApprovalError(IinkedSignPermanentError):
     """No person approved exactly this deletion: refused, timed out, or of another plan. No retry helps."""
+
+
+class LegalHoldError(IinkedSignPermanentError):
+    """The package is under legal hold: nothing of it is deleted or erased. No retry helps before its release."""
 
 
 class RecordingFailedError(IinkedSignPermanentError):

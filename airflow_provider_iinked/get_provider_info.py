@@ -74,6 +74,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_iinked.links.IinkedSignLink",
             "airflow_provider_iinked.links.StoredCopiesLink",
         ],
+        "cli": ["airflow_provider_iinked.command_line.get_cli_commands"],
         "connection-types": [
             {
                 "connection-type": "iinked_sign",

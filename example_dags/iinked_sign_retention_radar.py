@@ -22,7 +22,7 @@ with DAG(
     catchup=False,
     tags=["iinked Sign", "example"],
 ):
-    IinkedListPackagesOperator(
+    ends_soon = IinkedListPackagesOperator(
         task_id="ends_soon",
         all_members=True,
         with_archived_videos=True,

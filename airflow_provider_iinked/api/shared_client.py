@@ -37,6 +37,21 @@ class _Registry:
     def __init__(self) -> None:
         self.shares: dict[ApiSettings, tuple[AsyncClient, int]] = {}
         self._pauses: dict[ApiSettings, RateLimiter] = {}
+        self._preparing: dict[ApiSettings, asyncio.Task[tuple[Route, ssl.SSLContext | None]]] = {}
+
+    def prepare(self, settings: ApiSettings) -> asyncio.Task[tuple[Route, ssl.SSLContext | None]]:
+        """Find the way to the API, once for all waits that start together."""
+
+        def done(task: asyncio.Task[tuple[Route, ssl.SSLContext | None]]) -> None:
+            del self._preparing[settings]
+            if not task.cancelled():
+                task.exception()  # asking for it keeps asyncio from complaining about one that nobody waited for
+
+        task = self._preparing.get(settings)
+        if task is None:
+            task = self._preparing[settings] = asyncio.create_task(asyncio.to_thread(_prepare, settings))
+            task.add_done_callback(done)
+        return task
 
     def open(self, settings: ApiSettings, route: Route, tls: ssl.SSLContext | None) -> AsyncClient:
         """Open a client, under the pause that its forerunner was asked for, if that still holds."""
@@ -63,7 +78,7 @@ async def acquire(settings: ApiSettings) -> SharedClient:
     """
     registry = _registries.setdefault(asyncio.get_running_loop(), _Registry())
     if settings not in registry.shares:
-        route, tls = await asyncio.to_thread(_prepare, settings)
+        route, tls = await asyncio.shield(registry.prepare(settings))
         # No await from here on: whoever is cancelled has either a share or nothing.
         if settings not in registry.shares:
             registry.shares[settings] = (registry.open(settings, route, tls), 0)

@@ -1,33 +1,222 @@
 """
-A package's legal hold: an object in its folder of the archive. While it is there, nothing of the package is deleted.
+Legal hold: while one lies in a package's folder, nothing of that package is deleted on the platform, nor erased here.
 
-Whatever lies under that name counts, also what cannot be read: somebody wanted the package to be kept.
+Each hold is an object of its own, so that two matters that hold one package cannot release each other's hold, and two
+people who act at once cannot lose one. A deletion writes its receipt first and looks for holds after that; a hold is
+written first and looks for open receipts after that. Whichever comes first, one of the two sees the other: a hold that
+was placed knows which deletions were under way, and no other one follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
-from airflow_provider_iinked.exceptions import LegalHoldError
-from airflow_provider_iinked.storage import Store
-from airflow_provider_iinked.storage.layout import Layout
+import pendulum
+
+from airflow_provider_iinked import __version__
+from airflow_provider_iinked.arguments import check_id
+from airflow_provider_iinked.custody.record import TaskIdentity
+from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.layout import Kind, Layout, holds_of, ids_of, quarantined
+from airflow_provider_iinked.storage.url import check_destination
+
+HOLD_FORMAT: Final = 1
+SETTLE_FOR: Final = 60.0
+"""Seconds for which a new hold waits until deletions that were under way have ended."""
+_POLL: Final = 1.0
+
+log = logging.getLogger(__name__)
 
 
-def check_not_held(open_store: Callable[[str], Store], folders: Iterable[str]) -> None:
+@dataclass(frozen=True)
+class Hold:
     """
-    Refuse to delete anything of a package that is on hold.
+    One hold of a package.
 
-    :param open_store: gives the opened store of a URL, without caches.
-    :param folders: the package's folders, one in each destination.
-    :raises LegalHoldError: when there is a hold in one of them.
-    :raises StorageError: when a folder cannot be read; nothing may be deleted then.
+    :param hold_id: names it among the package's holds.
+    :param reason: why.
+    :param held_by: who placed it, or None.
+    :param held_at: ISO 8601 time.
     """
-    for folder in folders:
-        url = Layout(folder).hold()
-        exists, hold = open_store(url).read_json(url)
-        if exists:
-            reason = hold.get("reason") if isinstance(hold, dict) else None
-            said = f": {str(reason)[:200]}" if reason else ""
-            raise LegalHoldError(
-                f"kept on the platform: its package is on legal hold{said} ({url}). Release the hold first"
-            )
+
+    hold_id: str
+    reason: str
+    held_by: str | None
+    held_at: str | None
+
+
+def place_hold(
+    destination: str,
+    package_id: str,
+    *,
+    reason: str,
+    held_by: str | None = None,
+    task: TaskIdentity | None = None,
+    settle_for: float = SETTLE_FOR,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
+    """
+    Place a hold on a package. It returns when no deletion is under way any more.
+
+    :param destination: URL below which the package's folder lies.
+    :param package_id: the package; nothing of it needs to be there yet.
+    :param reason: why, such as the name of a matter.
+    :param held_by: who asks for it.
+    :param task: the running task, if there is one.
+    :param settle_for: seconds to wait for deletions that are under way.
+    :param sleep: waits between two looks; a test may replace it.
+    :return: ``hold_id``, ``package_id``, and ``under_way``: recordings whose deletion or erasure had been requested
+        before the hold and had not ended when the wait was over.
+    :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is written.
+    :raises StorageError: when it cannot be written; the package is not held then.
+    """
+    store, layout = _open(destination, package_id)
+    hold_id = os.urandom(4).hex()
+    url = layout.hold(hold_id)
+    value = {
+        "format": HOLD_FORMAT,
+        "package_id": package_id,
+        "hold_id": hold_id,
+        "reason": _check_reason(reason),
+        "held_by": held_by,
+        "held_at": _now(),
+        **asdict(task or TaskIdentity()),
+        "provider_version": __version__,
+    }
+    if not store.create_json(url, value, durable=True):
+        raise StorageError(f"{url} is taken. Nothing was written; try again.")
+    log.info("Package %s is held (%s): %s", package_id, hold_id, value["reason"])
+    open_since = time.monotonic()
+    while (left := _under_way(store, layout)) and time.monotonic() - open_since < settle_for:
+        log.info("Waiting for deletions and erasures under way: %s", ", ".join(left))
+        sleep(_POLL)
+    if left:
+        log.warning("Requested before the hold, and without a result: %s", ", ".join(left))
+    return {"hold_id": hold_id, "package_id": package_id, "under_way": left}
+
+
+def release_hold(
+    destination: str,
+    package_id: str,
+    *,
+    reason: str,
+    hold_id: str | None = None,
+    released_by: str | None = None,
+    task: TaskIdentity | None = None,
+) -> dict[str, Any]:
+    """
+    Release a hold. What it was, and why it was released, stays in the package's folder.
+
+    :param destination: URL below which the package's folder lies.
+    :param package_id: the package.
+    :param reason: why it is released.
+    :param hold_id: which hold; None where the package has one only.
+    :param released_by: who asks for it.
+    :param task: the running task, if there is one.
+    :return: ``hold_id``, ``package_id``, and ``held_by_others``: ids of the holds that remain.
+    :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is changed.
+    :raises LegalHoldError: when there is no such hold, or several and none was named; nothing is changed.
+    :raises StorageError: when the storage fails; the hold remains then.
+    """
+    store, layout = _open(destination, package_id)
+    why = _check_reason(reason)
+    holds = {hold.hold_id: hold for hold in find_holds(store, layout)}
+    chosen = _choose(package_id, holds, hold_id)
+    url = layout.hold(chosen)
+    _, value = store.read_json(url)
+    released = {
+        **(value if isinstance(value, dict) else {}),
+        "released_at": _now(),
+        "released_by": released_by,
+        "release_reason": why,
+        "released_in": asdict(task or TaskIdentity()),
+    }
+    # The object still holds the package while it lies there; a kill in between leaves the hold in force.
+    store.replace_json(url, released, durable=True)
+    store.rename_no_replace(url, quarantined(url, pendulum.now("UTC")))
+    log.info("Package %s: hold %s is released: %s", package_id, chosen, why)
+    return {"hold_id": chosen, "package_id": package_id, "held_by_others": sorted(holds.keys() - {chosen})}
+
+
+def find_holds(store: Store, layout: Layout) -> list[Hold]:
+    """
+    Find the holds of a package.
+
+    :param store: the storage.
+    :param layout: the package's folder.
+    :return: its holds; one that cannot be read holds all the same.
+    :raises StorageError: when the folder cannot be listed; nothing may be deleted then.
+    """
+    found = []
+    for hold_id in holds_of(store.list_names(layout.folder)):
+        _, value = store.read_json(layout.hold(hold_id))
+        found.append(_read(hold_id, value))
+    return sorted(found, key=lambda hold: hold.hold_id)
+
+
+def check_not_held(store: Store, layout: Layout) -> None:
+    """
+    Refuse to go on with a package that is held.
+
+    :param store: the storage.
+    :param layout: the package's folder.
+    :raises LegalHoldError: when it is held.
+    :raises StorageError: when that cannot be known; nothing may be deleted then.
+    """
+    if holds := find_holds(store, layout):
+        named = "; ".join(f"{hold.hold_id} since {hold.held_at}: {hold.reason}" for hold in holds)
+        raise LegalHoldError(
+            f"package {layout.package_id} is under legal hold ({named}). Nothing of it is deleted or erased. "
+            "`custody release` ends a hold"
+        )
+
+
+def _open(destination: str, package_id: str) -> tuple[Store, Layout]:
+    layout = Layout.of(check_destination(destination), check_id(package_id, "package_id"))
+    return open_store(layout.folder), layout
+
+
+def _check_reason(reason: object) -> str:
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidArgumentError("reason must say why. Nothing was changed.")
+    return reason.strip()
+
+
+def _choose(package_id: str, holds: Mapping[str, Hold], hold_id: str | None) -> str:
+    if hold_id is None and len(holds) == 1:
+        return next(iter(holds))
+    if hold_id is not None and hold_id in holds:
+        return hold_id
+    known = ", ".join(holds) or "none"
+    what = f"has no hold {hold_id}" if hold_id is not None else f"has {len(holds)} holds"
+    raise LegalHoldError(f"package {package_id} {what} (holds: {known}). Nothing was changed; name one of its holds")
+
+
+def _under_way(store: Store, layout: Layout) -> list[str]:
+    """Recordings whose deletion or erasure was requested and has no result yet."""
+    names = store.list_names(layout.folder)
+    urls = [(video_id, layout.receipt(video_id)) for video_id in ids_of(names, Kind.RECEIPT)]
+    urls += [(video_id, layout.tombstone(video_id)) for video_id in ids_of(names, Kind.TOMBSTONE)]
+    found = []
+    for video_id, url in urls:
+        _, value = store.read_json(url)
+        if isinstance(value, dict) and value.get("status") == "requested":
+            found.append(video_id)
+    return sorted(set(found))
+
+
+def _read(hold_id: str, value: object) -> Hold:
+    fields = value if isinstance(value, dict) else {}
+    texts = {name: fields.get(name) for name in ("reason", "held_by", "held_at")}
+    known = {name: text if isinstance(text, str) else None for name, text in texts.items()}
+    return Hold(hold_id, known["reason"] or "(the hold cannot be read)", known["held_by"], known["held_at"])
+
+
+def _now() -> str:
+    return pendulum.now("UTC").isoformat()

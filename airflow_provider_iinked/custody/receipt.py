@@ -10,6 +10,7 @@ import pendulum
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.custody.record import FORMAT, TaskIdentity
+from airflow_provider_iinked.custody.signing import DocumentSigner, write_document
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store
@@ -34,12 +35,14 @@ class ReceiptStore:
     :param api_base: the API in use.
     :param conn_id: the Airflow connection.
     :param stamp: the running task.
+    :param signer: signs the receipts; None for nobody.
     """
 
     package_id: str
     api_base: str
     conn_id: str | None
     stamp: TaskIdentity
+    signer: DocumentSigner | None = None
 
     def open(
         self,
@@ -84,7 +87,7 @@ class ReceiptStore:
             self._set_aside(store, url, video.meeting_video_id)
         elif exists and (kept := _worth_keeping(earlier, rewrites)):
             receipt["previous"] = kept
-        store.replace_json(url, receipt, durable=True)
+        write_document(store, url, receipt, self.signer)
         return receipt
 
     def complete(
@@ -114,7 +117,7 @@ class ReceiptStore:
             "told_by": "answer" if answer is not None else "list",
             "completed_by": asdict(self.stamp),
         }
-        store.replace_json(url, done, durable=True)
+        write_document(store, url, done, self.signer)
 
     def void(self, store: Store, url: str, receipt: Mapping[str, Any]) -> None:
         """
@@ -128,7 +131,7 @@ class ReceiptStore:
         if store.read_json(url)[1] != receipt:
             return  # Another run's by now.
         earlier = receipt.get("previous")
-        store.replace_json(url, earlier or {**receipt, "status": WITHDRAWN}, durable=True)
+        write_document(store, url, earlier or {**receipt, "status": WITHDRAWN}, self.signer)
 
     def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> bool:
         """

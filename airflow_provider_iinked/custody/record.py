@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from airflow_provider_iinked.models import StoredVideo, Video, parse_time
 from airflow_provider_iinked.storage.layout import Kind, Layout, folder_of, name_of, parse
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import join
 
 FORMAT: Final = 1
@@ -73,6 +74,7 @@ def build_record(
     package_fields: Mapping[str, Any],
     media: Mapping[str, Any] | None = None,
     copies: Sequence[str] = (),
+    lock: Lock | None = None,
 ) -> dict[str, Any]:
     """
     Put a custody record together.
@@ -87,6 +89,7 @@ def build_record(
     :param package_fields: package fields that the Dag author wants to keep.
     :param media: what checking that it plays found out; None where that was not asked for.
     :param copies: URIs of the same recording's copies at the task's other destinations.
+    :param lock: the lock that copy and record are written with; None for none.
     :return: the record, ready for JSON.
     """
     return {
@@ -102,7 +105,35 @@ def build_record(
         "package_fields": dict(package_fields),
         **({"copies": list(copies)} if copies else {}),
         **({"media": dict(media)} if media is not None else {}),
+        **(lock_facts(lock) if lock is not None else {}),
     }
+
+
+def lock_facts(lock: Lock) -> dict[str, Any]:
+    """
+    Say in a record how its copy is locked.
+
+    :param lock: the lock.
+    :return: the record's fields.
+    """
+    return {"retain_until": lock.retain_until.isoformat(), "retention_mode": lock.mode}
+
+
+def recorded_lock(record: Mapping[str, Any]) -> Lock | None:
+    """
+    Read the lock that a record promises.
+
+    :param record: the stored record.
+    :return: the lock; None where none is promised.
+    :raises ValueError: when it cannot be read.
+    """
+    until, mode = record.get("retain_until"), record.get("retention_mode")
+    if until is None and mode is None:
+        return None
+    time = parse_time(until)
+    if time is None or not isinstance(mode, str):
+        raise ValueError("the record's lock cannot be read")
+    return Lock(mode, time)
 
 
 def read_stored_video(record: object, custody_uri: str) -> StoredVideo | None:

@@ -15,10 +15,12 @@ import pendulum
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.arguments import check_id
+from airflow_provider_iinked.custody.hold import check_not_held
 from airflow_provider_iinked.custody.record import TaskIdentity
-from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, VerificationError
-from airflow_provider_iinked.storage import open_store
-from airflow_provider_iinked.storage.layout import Layout, copies_of
+from airflow_provider_iinked.custody.signing import DocumentSigner, write_document
+from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError, VerificationError
+from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.layout import Layout, copies_of, signature_of
 from airflow_provider_iinked.storage.url import check_destination, join
 
 TOMBSTONE_FORMAT: Final = 1
@@ -54,9 +56,10 @@ def erase_copy(
     reason: str,
     erased_by: str | None = None,
     stamp: TaskIdentity | None = None,
+    signer: DocumentSigner | None = None,
 ) -> dict[str, Any]:
     """
-    Erase the stored copy of one recording, with all that was set aside of it, and leave a tombstone that says why.
+    Erase the stored copy of one recording, with all quarantined ones of it, and leave a tombstone that says why.
 
     Record and receipt stay. On the platform nothing is touched. In a bucket with versions older versions stay until
     the bucket's own rules remove them.
@@ -67,9 +70,11 @@ def erase_copy(
     :param reason: why, in words; it stands in the tombstone.
     :param erased_by: who asked for it, for the tombstone.
     :param stamp: the running task, if there is one.
+    :param signer: signs the tombstone; None for nobody.
     :return: the tombstone.
     :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is touched.
     :raises VerificationError: when there is nothing of that recording; nothing is touched.
+    :raises LegalHoldError: when the package is under legal hold; nothing is erased.
     :raises StorageError: when the storage fails; asking again finishes it.
     """
     layout = Layout.of(check_destination(destination), check_id(package_id, "package_id"))
@@ -78,6 +83,7 @@ def erase_copy(
     if not isinstance(reason, str) or not reason.strip():
         raise InvalidArgumentError("reason must say why the copy is erased. Nothing was erased.")
     store = open_store(folder)
+    check_not_held(store, layout)
     copies = copies_of(store.list_names(folder), meeting_video_id, quarantined=True)
     url = layout.tombstone(meeting_video_id)
     exists, record = store.read_json(layout.record(meeting_video_id))
@@ -101,14 +107,28 @@ def erase_copy(
         **asdict(stamp or TaskIdentity()),
         "provider_version": __version__,
     }
-    store.replace_json(url, tombstone, durable=True)
+    write_document(store, url, tombstone, signer)
+    try:
+        # Again, after the tombstone is there: a hold that was placed meanwhile has seen it, or is seen here.
+        check_not_held(store, layout)
+    except LegalHoldError:
+        _take_back(store, url, earlier, signer)
+        raise
     for name in copies:
         store.remove(join(folder, name))
     if left := copies_of(store.list_names(folder), meeting_video_id, quarantined=True):
         raise StorageError(f"{', '.join(left)} is still there after its removal from {folder}. Ask again.")
     tombstone |= {"status": ERASED, "erased_at": _now()}
-    store.replace_json(url, tombstone, durable=True)
+    write_document(store, url, tombstone, signer)
     return tombstone
+
+
+def _take_back(store: Store, url: str, earlier: object, signer: DocumentSigner | None) -> None:
+    if isinstance(earlier, dict):
+        write_document(store, url, earlier, signer)
+    else:
+        store.remove(url)
+        store.remove(signature_of(url))
 
 
 def _removed_before(earlier: object) -> list[str]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_provider_iinked.custody.hold import check_not_held
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
 from airflow_provider_iinked.custody.record import TaskIdentity
@@ -16,7 +17,7 @@ from airflow_provider_iinked.deletion.request import DeletionRequest, PackageTar
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import folder_of
+from airflow_provider_iinked.storage.layout import Layout, folder_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class PackageReceipts:
     def __init__(self, request: DeletionRequest, target: PackageTarget, api_base: str, stores: OpenStores) -> None:
         self._target = target
         self._destination = request.receipt_destination
-        self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task)
+        self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task, request.signer)
         self._stores = stores
         self._approval = request.approval
         self._api_base = api_base
@@ -136,6 +137,27 @@ class PackageReceipts:
             if digest is not None:
                 return {(self._target.package_id.casefold(), video_id.casefold()): digest}
         return {}
+
+    def check_folders_not_held(self) -> None:
+        """
+        Refuse a package that is under legal hold, before anything is sent for it.
+
+        :raises LegalHoldError: when it is held at any of its folders.
+        :raises StorageError: when that cannot be known.
+        """
+        for folder in sorted(self.folders()):
+            check_not_held(self._stores.open(folder), Layout(folder))
+
+    def check_not_held(self, video_id: str) -> None:
+        """
+        Refuse to delete what is under legal hold. Only a look after the receipt is written counts: see custody.hold.
+
+        :param video_id: the recording.
+        :raises LegalHoldError: when its package is held at any place of its receipt; nothing may be sent then.
+        :raises StorageError: when that cannot be known; nothing may be sent then.
+        """
+        for place in self.places(video_id):
+            check_not_held(self._stores.open(place), Layout.beside(place))
 
     def is_open(self, video_id: str) -> bool:
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_iinked.arguments import (
     ALL,
@@ -26,6 +26,9 @@ from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentErr
 from airflow_provider_iinked.models import StoredVideo, VideoState
 from airflow_provider_iinked.storage.layout import folder_of
 from airflow_provider_iinked.storage.url import check_destination, join
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 DEFAULT_STATES: Final = (VideoState.ARCHIVED.value,)
 _DELETABLE: Final = tuple(state.value for state in VideoState if state is not VideoState.DELETED)
@@ -75,6 +78,7 @@ class DeletionRequest:
     :param conn_id: the Airflow connection, for the receipts.
     :param task: the running task.
     :param approval: a person's yes to exactly this deletion; None where nobody is asked.
+    :param signer: signs the receipts; None for nobody.
     """
 
     packages: tuple[PackageTarget, ...]
@@ -88,6 +92,7 @@ class DeletionRequest:
     conn_id: str | None = None
     task: TaskIdentity = field(default_factory=TaskIdentity)
     approval: Approval | None = None
+    signer: DocumentSigner | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -126,6 +131,7 @@ def parse_deletion_request(
     min_copies: object = 1,
     max_parallel: object = 8,
     approval: object = NOTSET,
+    signer: DocumentSigner | None = None,
 ) -> DeletionRequest:
     """
     Check the delete operator's arguments, as resolved at run time.
@@ -144,6 +150,7 @@ def parse_deletion_request(
     :param min_copies: in how many failure domains verified copies must lie.
     :param max_parallel: how many recordings are verified at a time.
     :param approval: the approval task's XCom, or NOTSET.
+    :param signer: signs the receipts; None for nobody.
     :return: the request.
     :raises ApprovalError: when ``approval`` is no person's yes, and there is something to delete.
     :raises InvalidArgumentError: for whatever is empty, malformed or contradictory; before any request.
@@ -180,6 +187,7 @@ def parse_deletion_request(
         conn_id=conn_id,
         task=task,
         approval=_check_approval(approval, targets) if approval is not NOTSET else None,
+        signer=signer,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
@@ -14,6 +15,7 @@ from airflow_provider_iinked.custody.record import (
     location_mismatches,
     origin_mismatches,
     read_stored_video,
+    recorded_lock,
 )
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
@@ -93,6 +95,7 @@ def _verify_copy(
     _refuse(
         claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
     )
+    _refuse(claim, _lock_problems(store, claim, record))
     store.fsync(claim.uri, claim.custody_uri)
     return record, {
         "kind": "metadata" if by_metadata else "sha256",
@@ -132,6 +135,19 @@ def _metadata_problems(store: Store, claim: StoredVideo, record: Mapping[str, An
     if info is None:
         return ["its copy is gone"]
     return copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
+
+
+def _lock_problems(store: Store, claim: StoredVideo, record: Mapping[str, Any]) -> list[str]:
+    """Compare the lock that the record promises with the one that the store shows now."""
+    try:
+        promised = recorded_lock(record)
+    except ValueError as error:
+        return [str(error)]
+    if promised is None or promised.retain_until <= datetime.now(UTC):
+        return []
+    shown = {name: store.lock_of(uri) for name, uri in (("copy", claim.uri), ("record", claim.custody_uri))}
+    lacking = {name: "no lock" if lock is None else lock.lacks(promised) for name, lock in shown.items()}
+    return [f"the store shows {lack} of the {name}" for name, lack in lacking.items() if lack]
 
 
 def _refuse(claim: StoredVideo, problems: list[str]) -> None:

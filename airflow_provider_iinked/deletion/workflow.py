@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.api.retries import RetryBudget, backoff
-from airflow_provider_iinked.custody.hold import check_not_held
 from airflow_provider_iinked.deletion.approval import (
     Approval,
     Key,
@@ -47,7 +46,6 @@ from airflow_provider_iinked.exceptions import (
     VerificationError,
 )
 from airflow_provider_iinked.models import Video, VideoList, parse_videos
-from airflow_provider_iinked.storage.layout import folder_of
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +221,7 @@ class _Deletion:
         if target.meeting_video_ids == ():
             return package
         try:
-            check_not_held(self._stores.open, package.receipts.folders())
+            package.receipts.check_folders_not_held()
             if not self._request.preview:
                 for url in package.receipts.folders():
                     self._stores.open(url).remove_stale(url)
@@ -330,9 +328,10 @@ class _Deletion:
                 return _Prepared(verification, verified_at, has_receipt=False)
         if self._is_ending():
             raise StorageError("Its receipt was not written: the task was told to end.")
-        check_not_held(self._stores.open, {folder_of(place) for place in package.receipts.places(video_id)})
         if not self._request.preview:
             package.receipts.open(video, verification)
+        # Only a look after the receipt is written counts: see custody.hold.
+        package.receipts.check_not_held(video_id)
         return _Prepared(verification, verified_at, has_receipt=True)
 
     def _take_turn(self, turn: _Turn, prepared: Future[_Prepared] | None) -> None:

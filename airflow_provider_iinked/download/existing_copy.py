@@ -142,7 +142,7 @@ def _copy_mismatches_now(store: Store, stored: StoredVideo, record: Mapping[str,
         return ["the copy is gone"]
     if record.get("validator"):
         problems = copy_mismatches(record, size=info.size or 0, sha256=None, validator=info.validator)
-        # A store gives a moved object a validator of its own; then the bytes alone can tell.
+        # A store gives a moved object a validator of its own; then only its bytes show whether it is the same.
         return read_through(store, stored, record) if problems and record.get("uri") != stored.uri else problems
     if info.size == stored.size and info.modified is not None and info.modified == record.get("modified"):
         return []

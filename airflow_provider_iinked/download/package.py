@@ -163,6 +163,14 @@ class PackageDownload:
         if not (missing and self._request.leaves_out):
             self._failures[video_id] = error
 
+    def verified(self) -> list[StoredVideo]:
+        """
+        List what is copied and verified so far.
+
+        :return: the copies, in the order in which their recordings were selected or are listed.
+        """
+        return [copy for video_id in self._order() for copy in self._stored[video_id]]
+
     def result(self) -> list[StoredVideo]:
         """
         Conclude the package.
@@ -170,21 +178,23 @@ class PackageDownload:
         :return: its copies, in the order selected or listed.
         :raises IinkedSignError: when a recording could not be copied.
         """
-        keys = [video.meeting_video_id for video in self._listing.videos]
-        keys = list(self._request.meeting_video_ids) if self._request.meeting_video_ids is not None else keys
-        positions = {video_id.casefold(): position for position, video_id in enumerate(keys)}
-        order = sorted(self._stored, key=lambda video_id: positions.get(video_id.casefold(), len(positions)))
-        stored = [copy for video_id in order for copy in self._stored[video_id]]
         folders = ", ".join(place.folder for place in self.context.places.values())
+        order = self._order()
         if self._failures:
             raise partial_failure_error(self.package_id, folders, order, self._failures)
         log.info("Package %s: %d recordings are copied and verified at %s.", self.package_id, len(order), folders)
-        return stored
+        return self.verified()
+
+    def _order(self) -> list[str]:
+        keys = [video.meeting_video_id for video in self._listing.videos]
+        keys = list(self._request.meeting_video_ids) if self._request.meeting_video_ids is not None else keys
+        positions = {video_id.casefold(): position for position, video_id in enumerate(keys)}
+        return sorted(self._stored, key=lambda video_id: positions.get(video_id.casefold(), len(positions)))
 
 
 def _scan_destination(place: Place) -> FolderScan:
-    place.store.remove_stale(place.folder)
     names = place.store.list_names(place.folder)
+    place.store.remove_stale(place.folder, names)
     return FolderScan(
         recorded={video_id.casefold(): video_id for video_id in ids_of(names, Kind.RECORD)},
         erased=frozenset(video_id.casefold() for video_id in ids_of(names, Kind.TOMBSTONE)),

@@ -23,6 +23,7 @@ from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, Ve
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.quarantine import quarantine
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,13 @@ class Publisher:
     package_fields: Mapping[str, Any]
 
     def publish(
-        self, video: Video, recording: DownloadedRecording, upload: Upload, *, copies: Sequence[str] = ()
+        self,
+        video: Video,
+        recording: DownloadedRecording,
+        upload: Upload,
+        *,
+        copies: Sequence[str] = (),
+        lock: Lock | None = None,
     ) -> StoredVideo:
         """
         Publish a copy, then its record; or find that another run has done so, verify its copy and drop ours.
@@ -58,6 +65,7 @@ class Publisher:
         :param recording: what was downloaded.
         :param upload: its whole copy, not visible yet.
         :param copies: URIs of its copies at the other destinations.
+        :param lock: the lock that copy and record get, and that is read back; None for none.
         :return: where copy and record are.
         :raises VerificationError: when another run's record and copy do not agree.
         :raises StorageError: when the storage fails.
@@ -66,10 +74,12 @@ class Publisher:
         custody_uri = Layout.beside(uri).record(video.meeting_video_id)
         claimed = self._claim_name(video, recording, upload, custody_uri)
         if isinstance(claimed, StoredVideo):
-            return claimed
+            return self._locked(claimed, lock)
         info = claimed
         if info is None or info.size != recording.size:
             raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
+        if lock is not None:
+            self.store.ensure_lock(uri, lock)
         record = build_record(
             api_base=self.api_base,
             package_id=self.package_id,
@@ -88,14 +98,25 @@ class Publisher:
             package_fields=self.package_fields,
             media=recording.media,
             copies=copies,
+            lock=lock,
         )
-        if not self.store.create_json(custody_uri, record):
+        if not self.store.create_json(custody_uri, record, lock=lock):
             winner = self._verify_winner(video, custody_uri)
             if winner.uri != uri:
                 # The other run's copy has another suffix: ours would be there without a record.
                 self._remove(uri)
-            return winner
-        return StoredVideo(self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri)
+            return self._locked(winner, lock)
+        stored = StoredVideo(
+            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
+        )
+        return self._locked(stored, lock)
+
+    def _locked(self, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
+        """Read back the locks of copy and record."""
+        if lock is not None:
+            self.store.ensure_lock(stored.uri, lock)
+            self.store.ensure_lock(stored.custody_uri, lock)
+        return stored
 
     def _claim_name(
         self, video: Video, recording: DownloadedRecording, upload: Upload, custody_uri: str

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_iinked.download.downloader import (
@@ -33,6 +34,7 @@ from airflow_provider_iinked.exceptions import (
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import Store, Upload
 from airflow_provider_iinked.storage.layout import Layout, name_of
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.quarantine import quarantine
 from airflow_provider_iinked.storage.url import join
 
@@ -90,7 +92,7 @@ class PackageContext:
         :raises StorageError: when it cannot be checked.
         """
         place = self.places[destination]
-        return inspect_copy(
+        existing = inspect_copy(
             place.store,
             place.folder,
             api_base=self.api_base,
@@ -98,6 +100,9 @@ class PackageContext:
             meeting_video_id=meeting_video_id,
             video=video,
         )
+        if self.request.signer is not None and existing.stored is not None:
+            self.request.signer.sign_missing(place.store, existing.stored)
+        return existing
 
 
 class RecordingCopy:
@@ -172,6 +177,9 @@ class RecordingCopy:
             raise VerificationError(f"the custody record at the destination is of another origin: {existing.reason}")
         if existing.state is CopyState.VALID and existing.stored:
             log.info("Video %s: its copy is there and agrees with its record; kept.", video_id)
+            if (lock := self._lock()) is not None:
+                for url in (existing.stored.uri, existing.stored.custody_uri):
+                    self._context.places[destination].store.ensure_lock(url, lock)
             self._valid[destination] = existing.stored
             return
         store = self._context.places[destination].store
@@ -269,12 +277,20 @@ class RecordingCopy:
             context.places[destination].store, context.api_base, context.package_id, context.request.task, self._fields
         )
         name = name_of(upload.url)
+        lock = self._lock()
         others = [
             self._valid[url].uri if url in self._valid else join(place.folder, name)
             for url, place in context.places.items()
             if url != destination
         ]
-        return lambda: publisher.publish(self.video, recording, upload, copies=others)
+
+        def publish() -> StoredVideo:
+            stored = publisher.publish(self.video, recording, upload, copies=others, lock=lock)
+            if (signer := context.request.signer) is not None:
+                signer.sign_new_record(publisher.store, stored)
+            return stored
+
+        return publish
 
     def _compare_with_valid(self, recording: DownloadedRecording) -> None:
         for stored in self._valid.values():
@@ -300,7 +316,16 @@ class RecordingCopy:
     def _opener(self, destination: str) -> UploadOpener:
         place = self._context.places[destination]
         layout = Layout(place.folder)
-        return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size)
+        lock = self._lock()
+        return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size, lock=lock)
+
+    def _lock(self) -> Lock | None:
+        """The lock of copy and record; none where none is asked for, or its time has passed already."""
+        retention = self._context.request.retention
+        if retention is None:
+            return None
+        until = retention.end_for(self.video.time_created)
+        return Lock(retention.mode, until) if until > datetime.now(UTC) else None
 
     def _start_check(self, suffix: str) -> RecordingCheck:
         examiner, writer = self._context.examiner, self._writer

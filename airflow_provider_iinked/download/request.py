@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iinked.arguments import (
     PackageIds,
@@ -21,6 +21,9 @@ from airflow_provider_iinked.download.retention import MODES, Retention, parse_r
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import Package, Video, VideoList
 from airflow_provider_iinked.storage.url import check_destination, join
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class DownloadRequest:
     :param check_media: whether a copy must play to its end before it is published; ``"decode"`` for every frame.
     :param media_spool_dir: folder of the worker that recordings are spooled to for that; None for the system's.
     :param retention: how long copies and records are locked; None for no lock.
+    :param signer: signs the custody records; None for nobody.
     """
 
     packages: PackageIds
@@ -52,6 +56,7 @@ class DownloadRequest:
     check_media: bool | str = False
     media_spool_dir: str | None = None
     retention: Retention | None = None
+    signer: DocumentSigner | None = None
 
     @property
     def main_folder(self) -> str:
@@ -79,6 +84,7 @@ def parse_download_request(
     retain_for: object = None,
     retention_mode: object = MODES[0],
     task: TaskIdentity | None = None,
+    signer: DocumentSigner | None = None,
 ) -> DownloadRequest:
     """
     Validate the download operator's arguments, as resolved at run time.
@@ -95,6 +101,7 @@ def parse_download_request(
     :param retain_for: how long copies are locked: an ISO 8601 duration from the recording's ``timeCreated``, or a date.
     :param retention_mode: ``COMPLIANCE`` or ``GOVERNANCE``.
     :param task: the running task.
+    :param signer: signs the custody records; None for nobody.
     :return: the request.
     :raises InvalidArgumentError: for whatever is empty or malformed; before any API call.
     """
@@ -111,6 +118,7 @@ def parse_download_request(
         check_media=check_media_depth(check_media),
         media_spool_dir=check_folder(media_spool_dir, "media_spool_dir"),
         retention=parse_retention(retain_for, retention_mode, now=datetime.now(UTC)),
+        signer=signer,
     )
 
 

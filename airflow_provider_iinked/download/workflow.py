@@ -21,7 +21,7 @@ from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.api import RecordingApi
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
-from airflow_provider_iinked.download.log_masking import mask_signed_url
+from airflow_provider_iinked.download.log_masking import UrlMasker
 from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
 from airflow_provider_iinked.download.progress import BatchState, Progress
@@ -54,7 +54,11 @@ _OF_ONE_RECORDING: Final = (TransferError, StorageError, NotArchivedError, Verif
 
 
 def download_videos(
-    api: RecordingApi, request: DownloadRequest, *, stop: StopSignal | None = None
+    api: RecordingApi,
+    request: DownloadRequest,
+    *,
+    stop: StopSignal | None = None,
+    on_partial: Callable[[list[StoredVideo]], None] | None = None,
 ) -> list[StoredVideo]:
     """
     Copy recordings, verify the copies, write their custody records. Running it again keeps what is whole.
@@ -62,18 +66,28 @@ def download_videos(
     :param api: the API's calls.
     :param request: what to copy, and where to.
     :param stop: ends the download when it is requested: nothing more is published, nothing unpublished is left.
+    :param on_partial: called with the verified copies of a task in which some of several packages failed, right before
+        its error is raised.
     :return: the verified copies, in the order of packages, recordings and destinations.
     :raises InvalidArgumentError: when a destination cannot be used; before any API call.
     :raises IinkedSignError: after everything else is copied, when something could not be; what is copied stays.
     """
-    return _Download(api, request, stop or StopSignal()).run()
+    return _Download(api, request, stop or StopSignal(), on_partial).run()
 
 
 class _Download:
     """The state of one request."""
 
-    def __init__(self, api: RecordingApi, request: DownloadRequest, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        api: RecordingApi,
+        request: DownloadRequest,
+        stop: StopSignal,
+        on_partial: Callable[[list[StoredVideo]], None] | None,
+    ) -> None:
         self._api = api
+        self._on_partial = on_partial
+        self._verified: dict[str, list[StoredVideo]] = {}
         self._request = request
         self._stop = stop
         self._examiner: MediaExaminer | None = None
@@ -95,6 +109,7 @@ class _Download:
         self._recordings_done = self._bytes_done = 0
         self._pool = WorkerPool(request.max_parallel)
         self._progress = Progress()
+        self._masker = UrlMasker()
 
     def run(self) -> list[StoredVideo]:
         request = self._request
@@ -218,6 +233,7 @@ class _Download:
     def _finish_if_done(self, package: PackageDownload) -> None:
         if package.pending:
             return
+        self._verified[package.package_id] = package.verified()
         try:
             self._results[package.package_id] = package.result()
         except IinkedSignError as error:
@@ -231,6 +247,8 @@ class _Download:
             raise self._errors[packages[0]]
         if self._errors:
             ordered = {package_id: self._errors[package_id] for package_id in packages if package_id in self._errors}
+            if self._on_partial is not None:
+                self._on_partial([copy for package_id in packages for copy in self._verified.get(package_id, ())])
             raise batch_failure_error(ordered, packages=len(packages), not_begun=self._not_begun)
         return [stored for package_id in packages for stored in self._results[package_id]]
 
@@ -253,7 +271,7 @@ class _Download:
             url = video.url
             if url is None:
                 raise TransferError("the API gives no URL for it although it is archived")
-            mask_signed_url(url, public=(package.package_id, video.meeting_video_id))
+            self._masker.mask(url, public=(package.package_id, video.meeting_video_id))
             recording.prepare(video, package.read_fields(self._api))
         except IinkedSignError as error:
             recording.abandon()

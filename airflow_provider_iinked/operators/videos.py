@@ -1,5 +1,5 @@
 """
-The operators of the chain: download and prove, then delete exactly what was proved.
+The operators of the chain: download and verify, then delete exactly what was verified.
 
 What they rest on is imported when they run: a Dag file is parsed every few seconds, and loads neither an HTTP client
 nor a storage library.
@@ -8,6 +8,7 @@ nor a storage library.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_iinked.download.stopping import StopSignal
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
     from airflow_provider_iinked.lineage import DeletedPackage
+    from airflow_provider_iinked.models import StoredVideo
 
 
 class IinkedDownloadVideosOperator(BaseOperator):
@@ -66,12 +68,20 @@ class IinkedDownloadVideosOperator(BaseOperator):
         ``"decode"`` to decode every frame as well. Needs the extra ``media``.
     :param media_spool_dir: folder of the worker that recordings are spooled to for that check; None for the system's
         folder of temporary files. On a local destination the unpublished copy itself is read.
+    :param signing_conn_id: the Airflow connection whose password is the private key that signs the custody records;
+        None for no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: for each copy ``package_id``, ``meeting_video_id``, ``uri``, ``size``, ``sha256`` and ``custody_uri``; made
         for the delete operator's ``verified_copies``.
     """
 
-    template_fields: Sequence[str] = ("package_id", "destination", "meeting_video_ids", "iinked_sign_conn_id")
+    template_fields: Sequence[str] = (
+        "package_id",
+        "destination",
+        "meeting_video_ids",
+        "signing_conn_id",
+        "iinked_sign_conn_id",
+    )
     operator_extra_links = (IinkedSignLink(), StoredCopiesLink())
     ui_color = "#dcefe6"
 
@@ -89,6 +99,7 @@ class IinkedDownloadVideosOperator(BaseOperator):
         package_fields: Sequence[str] = (),
         check_media: bool | str = False,
         media_spool_dir: str | None = None,
+        signing_conn_id: str | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -113,6 +124,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
         self.media_spool_dir = media_spool_dir
         self.retain_for = retain_for
         self.retention_mode = retention_mode
+        self.signing_conn_id = signing_conn_id
+        self.signatures_wanted = signing_conn_id is not None
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._copied: tuple[str, list[dict[str, Any]]] | None = None
         self._hook: IinkedSignHook | None = None
@@ -123,11 +136,12 @@ class IinkedDownloadVideosOperator(BaseOperator):
         Copy what is archived.
 
         :param context: Airflow's context.
-        :return: the custody records in short form.
+        :return: the custody records in short form; of several packages, also when the task fails for some of them.
         :raises InvalidArgumentError: for an argument that is empty or malformed, before any API call.
         :raises IinkedSignError: after everything else is copied, when something could not be.
         """
         from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.custody.signing_connection import connection_signer
         from airflow_provider_iinked.download.request import parse_download_request
         from airflow_provider_iinked.download.stopping import StopSignal
         from airflow_provider_iinked.download.workflow import download_videos
@@ -147,18 +161,22 @@ class IinkedDownloadVideosOperator(BaseOperator):
             retain_for=self.retain_for,
             retention_mode=self.retention_mode,
             task=task_identity(context),
+            signer=connection_signer(self.signing_conn_id, wanted=self.signatures_wanted),
         )
         label_map_index(context, request.packages.label)
         self._hook = hook = IinkedSignHook(check_conn_id(self.iinked_sign_conn_id))
         self._stop = StopSignal()
         try:
-            copies = [copy.as_xcom() for copy in download_videos(hook, request, stop=self._stop)]
+            stored = download_videos(hook, request, stop=self._stop, on_partial=partial(_hand_over, context))
+            copies = [copy.as_xcom() for copy in stored]
         finally:
             push_links(context, self, hook, request.main_folder)
             hook.close()
         if copies:
             self._copied = (hook.api_base, copies)
-            report_copies(context, self, hook, request.destinations[0], copies)
+            for destination in request.destinations:
+                there = [copy for copy in copies if copy["uri"].startswith(f"{destination.rstrip('/')}/")]
+                report_copies(context, self, hook, destination, there)
         return copies
 
     def on_kill(self) -> None:
@@ -182,6 +200,12 @@ class IinkedDownloadVideosOperator(BaseOperator):
         from airflow_provider_iinked.lineage import download_lineage
 
         return download_lineage(*self._copied) if self._copied else None
+
+
+def _hand_over(context: Context, stored: list[StoredVideo]) -> None:
+    """Push what is verified although the task fails: a deletion with ``trigger_rule="all_done"`` works on it."""
+    if ti := context.get("ti"):
+        ti.xcom_push(key="return_value", value=[copy.as_xcom() for copy in stored])
 
 
 class IinkedDeleteVideosOperator(BaseOperator):
@@ -212,6 +236,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
     :param approval: the XCom of an approval task (Airflow 3.1 or newer): pass ``approve.output``. Only what that plan
         names is deleted, and only while it is still true; an approved deletion by id that shall be retried needs a
         ``receipt_destination``. (templated)
+    :param signing_conn_id: the Airflow connection whose password is the private key that signs the receipts; None for
+        no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: the API's response, ``packageId`` and ``videos``, without URLs; ``notListed`` and ``preview`` where they
         apply. A list of these, one a package, where ``package_id`` is a list or the copies span several.
@@ -223,6 +249,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         "verified_copies",
         "receipt_destination",
         "approval",
+        "signing_conn_id",
         "iinked_sign_conn_id",
     )
     operator_extra_links = (IinkedSignLink(), StoredCopiesLink())
@@ -242,6 +269,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         min_copies: int = 1,
         max_parallel: int = 8,
         approval: Any = NOTSET,
+        signing_conn_id: str | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -269,6 +297,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.preview = preview
         self.receipt_destination = receipt_destination
         self.receipts_wanted = receipt_destination is not None
+        self.signing_conn_id = signing_conn_id
+        self.signatures_wanted = signing_conn_id is not None
         self.min_copies = min_copies
         self.max_parallel = max_parallel
         self.approval = approval
@@ -288,6 +318,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         :raises IinkedSignError: after all others are deleted, when one could not be.
         """
         from airflow_provider_iinked.custody.provenance import task_identity
+        from airflow_provider_iinked.custody.signing_connection import connection_signer
         from airflow_provider_iinked.deletion.request import parse_deletion_request
         from airflow_provider_iinked.deletion.workflow import delete_videos
         from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
@@ -307,6 +338,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
             approval=self.approval,
             conn_id=check_conn_id(self.iinked_sign_conn_id),
             task=task_identity(context),
+            signer=connection_signer(self.signing_conn_id, wanted=self.signatures_wanted),
         )
         label_map_index(context, request.ids.label if request.packages else None)
         self._hook = hook = IinkedSignHook(self.iinked_sign_conn_id)

@@ -130,6 +130,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         :raises IinkedSignPermanentError: for what is permanent.
         :raises IinkedSignError: when the error budget is spent; a retry may help.
         """
+        self._progress = None  # dag.test() runs all tries of a task with one object
         if self.deferrable:
             return self._check_then_defer(context)
         return super().execute(context)

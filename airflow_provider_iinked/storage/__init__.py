@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.registry import is_registered, register_store, store_class
 
-__all__ = ["ObjectIdentity", "ObjectInfo", "Store", "Upload", "console_url", "open_store", "register_store"]
+__all__ = ["Lock", "ObjectIdentity", "ObjectInfo", "Store", "Upload", "console_url", "open_store", "register_store"]
 
 
 def open_store(url: str, run_token: str | None = None) -> Store:

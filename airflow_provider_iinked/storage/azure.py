@@ -20,6 +20,7 @@ from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT, PartBuffer, PartsInFlight, part_size
 
 _MAX_BLOCKS: Final = 45_000
@@ -61,8 +62,10 @@ class AzureStore(FsspecStore):
         """
         return self.start(url, method, *args, **kwargs).result()
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small blob if its name is free."""
+        if lock is not None:
+            self.require_locks(url)
         with translate_errors("write", url):
             try:
                 self.put_new(url, data)
@@ -165,6 +168,7 @@ class BlockUpload(Upload):
         """Forget the blocks; nothing of them was ever visible."""
         self._buffer.clear()
         self._in_flight.cancel()
+        self._in_flight.when_ended(lambda: None)
         self._blocks.clear()
 
     def _stage(self, size: int) -> None:

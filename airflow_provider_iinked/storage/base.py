@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -15,6 +15,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageErro
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import failure_domain
 
 READ_SIZE: Final = 4 << 20
@@ -140,9 +141,34 @@ class Store(ABC):
         :raises StorageError: when it cannot be found out.
         """
         raise InvalidArgumentError(
-            f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the store's "
-            "own rules keep the copies."
+            f"retain_for: {url} cannot lock objects. Nothing was sent. Leave retain_for out there, and have the "
+            "store's own rules keep the copies."
         )
+
+    def lock_of(self, url: str) -> Lock | None:
+        """
+        Read the lock of an object, as the store shows it now.
+
+        :param url: the object.
+        :return: the lock; None where there is none, or the store knows no locks.
+        :raises StorageError: when it cannot be read.
+        """
+        return None
+
+    def ensure_lock(self, url: str, lock: Lock) -> Lock:
+        """
+        Read back the lock that an object was written with; where it got lost on the way, set it now.
+
+        :param url: the object.
+        :param lock: what was asked for.
+        :return: the lock as the store shows it.
+        :raises StorageError: when it is missing, weaker or ends earlier.
+        """
+        found = self.lock_of(url)
+        if found is None or found.lacks(lock):
+            shown = "no lock" if found is None else found.lacks(lock)
+            raise StorageError(f"{url} is there, but the store shows {shown}. Its recording is kept on the platform.")
+        return found
 
     @abstractmethod
     def info(self, url: str) -> ObjectInfo | None:
@@ -172,6 +198,18 @@ class Store(ABC):
 
         :param url: the folder.
         :return: names without their path; empty when the folder does not exist.
+        :raises StorageError: when it cannot be listed.
+        """
+
+    @abstractmethod
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """
+        List the objects right below a folder with what the listing itself says about them.
+
+        Nothing is asked for each of them, so an object may say less here than in :meth:`info`.
+
+        :param url: the folder.
+        :return: names without their path, no folders; empty when the folder does not exist.
         :raises StorageError: when it cannot be listed.
         """
 
@@ -234,13 +272,14 @@ class Store(ABC):
         return digest.hexdigest(), size
 
     @abstractmethod
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """
         Write a small object, whole or not at all, and only if its name is free.
 
         :param url: the object.
         :param data: its bytes.
         :param durable: whether it must survive a loss of power before this returns.
+        :param lock: the lock that it gets as it is written; :meth:`ensure_lock` reads it back.
         :return: False when the name is taken.
         :raises StorageError: when it cannot be written.
         """
@@ -256,17 +295,20 @@ class Store(ABC):
         :raises StorageError: when it cannot be written.
         """
 
-    def create_json(self, url: str, value: Mapping[str, Any], *, durable: bool = False) -> bool:
+    def create_json(
+        self, url: str, value: Mapping[str, Any], *, durable: bool = False, lock: Lock | None = None
+    ) -> bool:
         """
         Write a small JSON object, whole or not at all, and only if its name is free.
 
         :param url: the object.
         :param value: what to write.
         :param durable: whether it must survive a loss of power before this returns.
+        :param lock: the lock that it gets as it is written; :meth:`ensure_lock` reads it back.
         :return: False when the name is taken.
         :raises StorageError: when it cannot be written.
         """
-        return self.create_bytes(url, json_bytes(value), durable=durable)
+        return self.create_bytes(url, json_bytes(value), durable=durable, lock=lock)
 
     def replace_json(self, url: str, value: Mapping[str, Any], *, durable: bool = False) -> None:
         """
@@ -308,30 +350,39 @@ class Store(ABC):
         """
         return
 
-    def upload(self, url: str, size: int) -> Upload:
+    def upload(self, url: str, size: int, *, lock: Lock | None = None) -> Upload:
         """
         Start to write an object.
 
         :param url: the final name.
         :param size: its bytes, as expected.
+        :param lock: the lock that it gets as it is written; :meth:`ensure_lock` reads it back.
         :return: the upload; nothing is visible under the final name yet.
+        :raises InvalidArgumentError: for a lock in a store that knows none.
         :raises StorageError: when the store refuses.
         """
+        if lock is not None:
+            return self._start_locked_upload(url, size, lock)
         with translate_errors("begin to write", url):
             return self._start_upload(url, size)
 
     @abstractmethod
     def _start_upload(self, url: str, size: int) -> Upload: ...
 
-    def remove_stale(self, folder: str) -> None:
+    def _start_locked_upload(self, url: str, size: int, lock: Lock) -> Upload:
+        self.require_locks(url)
+        raise NotImplementedError("a store that has locks starts locked uploads itself")
+
+    def remove_stale(self, folder: str, names: Sequence[str] | None = None) -> None:
         """
         Remove temporary names that a killed run left: this run's own, and those of others older than a day.
 
         What cannot be removed is left, with a warning.
 
         :param folder: the folder to look through.
+        :param names: the names in it, where they were listed a moment ago.
         """
-        remove_stale_temp_files(self, folder)
+        remove_stale_temp_files(self, folder, names)
 
     def remove_temporary(self, url: str) -> None:
         """

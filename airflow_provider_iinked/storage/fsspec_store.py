@@ -12,6 +12,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageErro
 from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 
 _BLOCK: Final = 16 << 20
 _MAX_BLOCKS: Final = 9_000
@@ -83,6 +84,19 @@ class FsspecStore(Store):
                 return []
             return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
 
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """List the objects right below a folder."""
+        with translate_errors("list", url):
+            path = self.path(url).rstrip("/")
+            try:
+                self.fs.invalidate_cache()
+                found: list[dict[str, Any]] = self.fs.ls(path, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            # Some file systems answer for a file, or for the folder's own marker, with that itself.
+            objects = [(str(item["name"]), item) for item in found if item.get("type") != "directory"]
+            return [(name.rpartition("/")[2], read_info(item)) for name, item in objects if name.rstrip("/") != path]
+
     def read_bytes(self, url: str) -> bytes | None:
         """Read a small object."""
         with translate_errors("read", url):
@@ -106,8 +120,10 @@ class FsspecStore(Store):
         if missing:
             raise FileNotFoundError(url)
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free; the store itself sees to that where it knows conditions."""
+        if lock is not None:
+            self.require_locks(url)
         with translate_errors("write", url):
             if self.info(url) is not None:
                 return False

@@ -21,6 +21,7 @@ from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import PART_SIZE, PartBuffer
 
 _OBJECT: Final = "b/{}/o/{}"
@@ -73,8 +74,10 @@ class GcsStore(FsspecStore):
             except FileNotFoundError:
                 return None
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free."""
+        if lock is not None:
+            self.require_locks(url)
         with translate_errors("write", url):
             try:
                 self.put_new(url, data)

@@ -11,7 +11,12 @@ How every object of the archive is called, in both directions: names are made an
     <any of these>.set-aside-<time>-<hex>    quarantined: it could not be relied on
     <stem>.<token>-<hex>.part                a temporary name of a run
 
-``_hold.json`` in a package's folder is its legal hold; ``<destination>/_seals/`` holds the seals.
+``_hold-<hex>.json`` in a package's folder is a legal hold of it; ``<destination>/_seals/`` holds the seals::
+
+    <number>.seal.json                       a seal
+    <number>.<digest>.tsr                    its time stamp; digest of the seal
+    <number>.<digest>.entries.jsonl.gz       the entries that it adds; digest of this object
+    <number>.<digest>.state.jsonl.gz         the newest entry of every document; digest of this object
 """
 
 from __future__ import annotations
@@ -32,6 +37,8 @@ COPY_SUFFIXES: Final = (
 )
 """Every suffix that a copy can have."""
 SEALS_FOLDER: Final = "_seals"
+VERIFICATION_LOG: Final = "_verified.json"
+"""Below the destination: when each package was verified last."""
 NO_RUN: Final = "adhoc"
 """Token of work that is no task of a Dag run."""
 
@@ -39,14 +46,16 @@ _RECORD: Final = ".custody.json"
 _RECEIPT: Final = ".deletion.json"
 _TOMBSTONE: Final = ".erased.json"
 _ENVELOPE: Final = ".dsse.json"
-_HOLD: Final = "_hold.json"
 _ASIDE: Final = ".set-aside-"
 _PART: Final = ".part"
 _MAX_NAME: Final = 255
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _QUARANTINED = re.compile(rf"(.+){re.escape(_ASIDE)}([0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{16}})")
+_HOLD = re.compile(r"_hold-([0-9a-f]{8})\.json")
 _TEMPORARY = re.compile(rf"(.+)\.([A-Za-z0-9]+)-([0-9a-f]{{8}}){re.escape(_PART)}")
+_SEAL = re.compile(r"([0-9]{8})\.seal\.json")
+_OF_A_SEAL = re.compile(r"[0-9]{8}\.(seal\.json|[0-9a-f]{64}\.(tsr|(entries|state)\.jsonl\.gz))")
 
 
 class Kind(StrEnum):
@@ -76,7 +85,7 @@ class Entry:
     :param quarantined: time and random digits of an object that was quarantined; empty for one that was not.
     :param stem: what a temporary name stands for.
     :param token: the run that a temporary name belongs to.
-    :param nonce: random digits of a temporary name.
+    :param nonce: random digits of a temporary name, or of a hold.
     """
 
     kind: Kind
@@ -94,7 +103,9 @@ class Entry:
         if self.kind is Kind.TEMPORARY:
             end = f".{self.token}-{self.nonce}{_PART}"
             return f"{self.stem[: _MAX_NAME - len(end)]}{end}"
-        name = _HOLD if self.kind is Kind.HOLD else f"{self.video_id}{_SUFFIXES.get(self.kind, self.suffix)}"
+        name = f"{self.video_id}{_SUFFIXES.get(self.kind, self.suffix)}"
+        if self.kind is Kind.HOLD:
+            name = f"_hold-{self.nonce}.json"
         name = f"{name}{_ENVELOPE}" if self.signature else name
         return f"{name}{_ASIDE}{self.quarantined}" if self.quarantined else name
 
@@ -121,8 +132,8 @@ def parse(name: str) -> Entry | None:
         inner = parse(name.removesuffix(_ENVELOPE))
         fits = inner is not None and inner.is_current
         return replace(inner, signature=True) if inner is not None and fits else None
-    if name == _HOLD:
-        return Entry(Kind.HOLD)
+    if match := _HOLD.fullmatch(name):
+        return Entry(Kind.HOLD, nonce=match[1])
     video_id, dot, rest = name.partition(".")
     suffix = f"{dot}{rest}"
     if not _ID.fullmatch(video_id):
@@ -161,6 +172,16 @@ def copies_of(names: Iterable[str], meeting_video_id: str, *, quarantined: bool 
         if quarantined or not entry.quarantined:
             found.append(name)
     return found
+
+
+def holds_of(names: Iterable[str]) -> list[str]:
+    """
+    Pick the legal holds of a package. Quick, since a deletion asks for each recording.
+
+    :param names: the names in the package's folder.
+    :return: ids of its holds; released ones do not count.
+    """
+    return [match[1] for name in names if name.startswith("_") and (match := _HOLD.fullmatch(name))]
 
 
 def is_package_folder(name: str) -> bool:
@@ -246,13 +267,14 @@ class Layout:
         """
         return join(self.folder, Entry(Kind.TOMBSTONE, meeting_video_id).name)
 
-    def hold(self) -> str:
+    def hold(self, hold_id: str) -> str:
         """
-        Name the package's legal hold.
+        Name a legal hold of the package.
 
+        :param hold_id: the hold, eight hexadecimal digits.
         :return: its URL.
         """
-        return join(self.folder, Entry(Kind.HOLD).name)
+        return join(self.folder, Entry(Kind.HOLD, nonce=hold_id).name)
 
 
 def signature_of(url: str) -> str:
@@ -263,6 +285,70 @@ def signature_of(url: str) -> str:
     :return: the envelope's URL, beside it.
     """
     return f"{url}{_ENVELOPE}"
+
+
+def seal_name(number: int) -> str:
+    """
+    Name a seal within the folder of the seals.
+
+    :param number: its number, from 1.
+    :return: its name.
+    """
+    return f"{number:08d}.seal.json"
+
+
+def seal_number(name: str) -> int | None:
+    """
+    Read a seal's number out of its name.
+
+    :param name: the name within the folder of the seals.
+    :return: the number; None when it is no seal.
+    """
+    match = _SEAL.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def timestamp_name(number: int, seal_sha256: str) -> str:
+    """
+    Name the time stamp of a seal within the folder of the seals.
+
+    :param number: the seal's number.
+    :param seal_sha256: hex digest of the seal's bytes.
+    :return: its name.
+    """
+    return f"{number:08d}.{seal_sha256}.tsr"
+
+
+def entries_name(number: int, sha256: str) -> str:
+    """
+    Name the object with the entries that a seal adds.
+
+    :param number: the seal's number.
+    :param sha256: hex digest of that object's bytes.
+    :return: its name within the folder of the seals.
+    """
+    return f"{number:08d}.{sha256}.entries.jsonl.gz"
+
+
+def state_name(number: int, sha256: str) -> str:
+    """
+    Name the object with the newest entry of every document, as of a seal.
+
+    :param number: the seal's number.
+    :param sha256: hex digest of that object's bytes.
+    :return: its name within the folder of the seals.
+    """
+    return f"{number:08d}.{sha256}.state.jsonl.gz"
+
+
+def is_of_a_seal(name: str) -> bool:
+    """
+    Tell whether an object in the folder of the seals is a seal or belongs to one.
+
+    :param name: its name.
+    :return: True when it is or does.
+    """
+    return _OF_A_SEAL.fullmatch(name) is not None
 
 
 def temporary(path: str, token: str) -> str:

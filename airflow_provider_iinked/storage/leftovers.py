@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_iinked.exceptions import StorageError
@@ -18,15 +19,17 @@ STALE_AFTER: Final = 86400.0
 log = logging.getLogger(__name__)
 
 
-def remove_stale_temp_files(store: Store, folder: str) -> None:
+def remove_stale_temp_files(store: Store, folder: str, names: Sequence[str] | None = None) -> None:
     """
     Remove what killed runs left in a folder. What cannot be removed is left, with a warning.
 
     :param store: the storage; its token says which temporary names are this run's own.
     :param folder: the folder to look through.
+    :param names: the names in it, where they were listed a moment ago.
     """
     try:
-        entries = [entry for entry in map(parse, store.list_names(folder)) if entry and entry.kind is Kind.TEMPORARY]
+        found = store.list_names(folder) if names is None else names
+        entries = [entry for entry in map(parse, found) if entry and entry.kind is Kind.TEMPORARY]
     except StorageError as error:
         log.warning("%s", error)
         return

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload
+from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import failure_domain
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -39,8 +40,20 @@ class LocalStore(FsspecStore):
                 path = os.path.dirname(path)
             return f"{failure_domain(url)} device {os.stat(path).st_dev}"
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """List the files right below a folder; the time of an inode's last change cannot be put back by anybody."""
+        with translate_errors("list", url), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with os.scandir(self.path(url)) as found:
+                files = [(item.name, item.stat(follow_symlinks=False)) for item in found if _is_plain_file(item)]
+            return [
+                (name, ObjectInfo(seen.st_size, None, seen.st_mtime, _identity_of_inode(seen))) for name, seen in files
+            ]
+        return []
+
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small file if its name is free."""
+        if lock is not None:
+            self.require_locks(url)
         return self._write(url, data, overwrite=False, durable=durable)
 
     def replace_bytes(self, url: str, data: bytes, *, durable: bool = False) -> None:
@@ -126,6 +139,14 @@ class LocalUpload(Upload):
             handle, self._handle = self._handle, None
             if handle is not None:
                 os.close(handle)
+
+
+def _is_plain_file(item: os.DirEntry[str]) -> bool:
+    return item.is_file(follow_symlinks=False)
+
+
+def _identity_of_inode(seen: os.stat_result) -> ObjectIdentity:
+    return (("ino", str(seen.st_ino)), ("ctime_ns", str(seen.st_ctime_ns)), ("size", str(seen.st_size)))
 
 
 def link_no_replace(source: str, target: str) -> None:

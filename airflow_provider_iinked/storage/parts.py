@@ -11,7 +11,7 @@ from typing import Any, Final
 PART_SIZE: Final = 8 << 20
 MAX_IN_FLIGHT: Final = 8
 _TICK: Final = 1.0
-_CLOSING: Final = 10.0
+_CLOSING: Final = 1.0
 
 
 def part_size(size: int, max_parts: int) -> int:
@@ -121,8 +121,18 @@ class PartsInFlight:
         return [call.result() for call in self._calls]
 
     def cancel(self) -> None:
-        """Stop what is under way, and wait until it has stopped."""
+        """Stop what has not begun, and wait a moment for what has."""
         for call in self._calls:
             call.cancel()
         wait_for(self._calls, timeout=_CLOSING)
+
+    def when_ended(self, act: Callable[[], Any]) -> None:
+        """
+        Do something after each call that is still under way.
+
+        :param act: what to do.
+        """
+        for call in self._calls:
+            if not call.done():
+                call.add_done_callback(lambda _: act())
         self._calls.clear()

@@ -7,23 +7,27 @@ a condition that it refuses or ignores, is noticed at the first write, and the w
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
+import io
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
-from typing import Any, ClassVar, Final
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from datetime import datetime
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Upload
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
+from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.errors import storage_error, translate_errors
-from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT
 from airflow_provider_iinked.storage.s3_answers import (
     IF_FREE,
@@ -32,9 +36,12 @@ from airflow_provider_iinked.storage.s3_answers import (
     info_of,
     is_missing,
     is_taken,
+    lock_headers,
     status_of,
 )
 from airflow_provider_iinked.storage.s3_upload import S3Upload, abort_marked
+
+log = logging.getLogger(__name__)
 
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _CONNECTIONS: Final = 64
@@ -42,26 +49,31 @@ _MAX_TRIES: Final = 4
 _BODIES: Final = frozenset({"put_object", "upload_part"})
 
 
-class S3Store(FsspecStore):
-    """S3 and what speaks like it, through s3fs."""
+class S3Store(Store):
+    """
+    S3 and what speaks like it, through the client of Airflow's S3 hook.
 
-    extra: ClassVar[str | None] = "s3"
+    Not through fsspec: s3fs does all its work on one thread and holds each part twice while it is sent.
+    """
 
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         super().__init__(url, token)
-        with translate_errors("open", url):
-            host = urlsplit(self.fs.s3.meta.endpoint_url).hostname or ""
+        try:
+            self.client = _client(urlsplit(url).netloc.rpartition("@")[0] or None)
+        except ImportError as error:
+            raise InvalidArgumentError(
+                f"What {self.scheme}:// needs is not installed ({type(error).__name__}). Nothing was sent. "
+                "Install it: pip install 'airflow-provider-iinked[s3]'."
+            ) from None
+        except Exception as error:
+            raise storage_error("open the storage of", url, error) from None
+        host = urlsplit(self.client.meta.endpoint_url).hostname or ""
         first = Condition.HONOURED if host.endswith(_AMAZON) else Condition.UNKNOWN
         self.put_condition = self.complete_condition = first
         self.slots = threading.BoundedSemaphore(MAX_IN_FLIGHT)
+        self._threads = ThreadPoolExecutor(MAX_IN_FLIGHT + 2, thread_name_prefix="iinked-s3")
         self._learning = threading.Lock()
         self._sends_md5 = False
-        self._ready: Any = None
-
-    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
-        config = dict(options.get("config_kwargs") or {})
-        config["max_pool_connections"] = max(_CONNECTIONS, int(config.get("max_pool_connections") or 0))
-        return {**super()._options(options), "config_kwargs": config}
 
     # --- calls --------------------------------------------------------------------------------------------------
 
@@ -72,19 +84,18 @@ class S3Store(FsspecStore):
         :param url: the object.
         :return: ``Bucket`` and ``Key``.
         """
-        path = self.path(url) + ("/" if url.endswith("/") else "")
-        bucket, _, key = path.partition("/")
-        return {"Bucket": bucket, "Key": key}
+        netloc, _, key = url.partition("://")[2].partition("/")
+        return {"Bucket": netloc.rpartition("@")[2], "Key": key}
 
     def start(self, method: str, target: Mapping[str, str], **arguments: Any) -> Future[Any]:
         """
-        Start a call of the SDK's client; many can be under way.
+        Start a call of the SDK's client in a thread of this store; ten can be under way.
 
         :param method: its name.
         :param target: ``Bucket``, and ``Key`` where it takes one.
         :return: the answer to come.
         """
-        return asyncio.run_coroutine_threadsafe(self._call(method, {**target, **arguments}), self.fs.loop)
+        return self._threads.submit(self.call, method, target, **arguments)
 
     def call(self, method: str, target: Mapping[str, str], **arguments: Any) -> Any:
         """
@@ -94,28 +105,25 @@ class S3Store(FsspecStore):
         :param target: ``Bucket``, and ``Key`` where it takes one.
         :return: the answer.
         """
-        return self.start(method, target, **arguments).result()
-
-    async def _call(self, method: str, arguments: dict[str, Any]) -> Any:
-        client = await self.fs.set_session()
-        if self._ready is not client:
-            _send_bodies_at_once(client)
-            self._ready = client
+        sends_md5 = self._sends_md5
         try:
-            return await self._send(method, arguments)
+            return self._send(method, target, arguments, with_md5=sends_md5)
         except Exception as error:
-            if method not in _BODIES or status_of(error) not in (411, 501) or "ContentMD5" in arguments:
+            if method not in _BODIES or status_of(error) not in (411, 501) or sends_md5:
                 raise
         # It takes no checksum behind a body, as over https; from now on each body carries an MD5 in front.
-        client.meta.config.request_checksum_calculation = "when_required"
+        self.client.meta.config.request_checksum_calculation = "when_required"
         self._sends_md5 = True
-        return await self._send(method, arguments)
+        return self._send(method, target, arguments, with_md5=True)
 
-    async def _send(self, method: str, arguments: dict[str, Any]) -> Any:
-        if self._sends_md5 and method in _BODIES:
-            digest = hashlib.md5(arguments["Body"], usedforsecurity=False).digest()
-            arguments["ContentMD5"] = base64.b64encode(digest).decode()
-        return await self.fs._call_s3(method, self.fs.s3_additional_kwargs, **arguments)
+    def _send(self, method: str, target: Mapping[str, str], arguments: Mapping[str, Any], *, with_md5: bool) -> Any:
+        sent = {**target, **arguments}
+        if method in _BODIES:
+            if with_md5:
+                md5 = hashlib.md5(sent["Body"], usedforsecurity=False).digest()
+                sent["ContentMD5"] = base64.b64encode(md5).decode()
+            sent["Body"] = io.BytesIO(sent["Body"])  # the SDK copies bytes once more, a stream not
+        return getattr(self.client, method)(**sent)
 
     # --- looking and reading ------------------------------------------------------------------------------------
 
@@ -132,18 +140,33 @@ class S3Store(FsspecStore):
 
     def list_names(self, url: str) -> list[str]:
         """List the names right below a folder."""
+        names: list[str] = []
+        for prefix, page in self._pages(url):
+            found = [item["Key"] for item in page.get("Contents") or []]
+            found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
+            names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+        return sorted(names)
+
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """List the objects right below a folder."""
+        return [
+            (item["Key"].removeprefix(prefix), info_of(item, item["Size"]))
+            for prefix, page in self._pages(url)
+            for item in page.get("Contents") or []
+            if item["Key"] != prefix
+        ]
+
+    def _pages(self, url: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The answers that list what lies right below a folder, each with the folder's own prefix."""
         with translate_errors("list", url):
             target = self.target(url)
             prefix = f"{target['Key'].rstrip('/')}/".lstrip("/")
-            names: list[str] = []
             more: dict[str, str] = {}
             while True:
                 page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, Prefix=prefix, Delimiter="/", **more)
-                found = [item["Key"] for item in page.get("Contents") or []]
-                found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
-                names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+                yield prefix, page
                 if not page.get("IsTruncated"):
-                    return names
+                    return
                 more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def read_bytes(self, url: str) -> bytes | None:
@@ -163,9 +186,10 @@ class S3Store(FsspecStore):
                 answer = self.call("get_object", self.target(url), **go_on)
                 total = done + int(answer["ContentLength"])
                 seen = str(answer.get("ETag", ""))
-                for data in self._pieces(answer["Body"]):
-                    done += len(data)
-                    yield data
+                with closing(answer["Body"]) as body:
+                    while data := body.read(READ_SIZE):
+                        done += len(data)
+                        yield data
             except Exception as error:
                 if is_missing(error):
                     raise FileNotFoundError(url) from None
@@ -173,27 +197,13 @@ class S3Store(FsspecStore):
                 if failures >= _MAX_TRIES or status_of(error) is not None:
                     raise storage_error("read", url, error) from None
 
-    def _pieces(self, body: Any) -> Iterator[bytes]:
-        async def read() -> bytes:
-            pieces, size = [], 0
-            while size < READ_SIZE and (data := await body.read(READ_SIZE - size)):
-                pieces.append(data)
-                size += len(data)
-            return b"".join(pieces)
-
-        try:
-            while data := asyncio.run_coroutine_threadsafe(read(), self.fs.loop).result():
-                yield data
-        finally:
-            self.fs.loop.call_soon_threadsafe(body.close)
-
     # --- writing ------------------------------------------------------------------------------------------------
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free."""
         with translate_errors("write", url):
             try:
-                self.put_new(url, data)
+                self.put_new(url, data, **lock_headers(lock))
             except FileExistsError:
                 return False
             return True
@@ -272,6 +282,30 @@ class S3Store(FsspecStore):
         if self.info(url) is not None:
             raise FileExistsError(url)
 
+    def rename_no_replace(self, source: str, target: str) -> None:
+        """Copy on the store's side, look at both, then remove the source."""
+        with translate_errors("move", source):
+            self._refuse_taken(target)
+            seen = self.info(source)
+            to = self.target(target)
+            self.client.copy(self.target(source), to["Bucket"], to["Key"])
+            after = self.info(target)
+            if seen is None or after is None or after.size != seen.size:
+                raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
+            if self.identity(source) != seen.identity:
+                raise StorageError(f"{source} changed while it was moved to {target}. Nothing was removed.")
+            self._remove_seen(source, seen)
+
+    def _remove_seen(self, url: str, seen: ObjectInfo) -> None:
+        """Remove the object that was seen, and no other; a store that refuses the condition removes what lies there."""
+        condition = {"IfMatch": f'"{(seen.validator or {}).get("etag", "")}"'}
+        try:
+            self.call("delete_object", self.target(url), **condition)
+        except Exception as error:
+            if status_of(error) != 501:
+                raise
+            self.call("delete_object", self.target(url))
+
     def remove(self, url: str) -> None:
         """Remove one object."""
         with translate_errors("remove", url):
@@ -284,6 +318,45 @@ class S3Store(FsspecStore):
     def _start_upload(self, url: str, size: int) -> Upload:
         return S3Upload(self, url, size)
 
+    def _start_locked_upload(self, url: str, size: int, lock: Lock) -> Upload:
+        with translate_errors("begin to write", url):
+            return S3Upload(self, url, size, lock)
+
+    # --- locks --------------------------------------------------------------------------------------------------
+
+    def require_locks(self, url: str) -> None:
+        """Refuse a bucket without Object Lock. Where it may not be asked, the lock that is read back decides."""
+        try:
+            answer = self.call("get_object_lock_configuration", {"Bucket": self.target(url)["Bucket"]})
+            enabled = answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
+        except Exception as error:
+            if status_of(error) == 403:
+                log.info("The bucket of %s may not be asked whether it locks; each lock is read back.", url)
+                return
+            if status_of(error) not in (400, 404, 405, 501):
+                raise storage_error("ask for the locks of", url, error) from None
+            enabled = False
+        if not enabled:
+            super().require_locks(url)
+
+    def lock_of(self, url: str) -> Lock | None:
+        """Read the lock of an object, as the store shows it now."""
+        with translate_errors("read the lock of", url):
+            head = self.call("head_object", self.target(url))
+            mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
+            return Lock(str(mode), until) if mode and isinstance(until, datetime) else None
+
+    def ensure_lock(self, url: str, lock: Lock) -> Lock:
+        """Read a lock back; some stores drop that of an object of several parts, so it is set once more then."""
+        found = self.lock_of(url)
+        if found is None or found.lacks(lock):
+            kept = {"Mode": lock.mode, "RetainUntilDate": lock.retain_until}
+            try:
+                self.call("put_object_retention", self.target(url), Retention=kept)
+            except Exception as error:
+                log.warning("%s", storage_error("lock", url, error))
+        return super().ensure_lock(url, lock)
+
     @classmethod
     def console_url(cls, folder: str) -> str | None:
         """Name the bucket's page in Amazon's console; another provider's store has none there."""
@@ -295,11 +368,22 @@ class S3Store(FsspecStore):
         return f"https://console.aws.amazon.com/s3/buckets/{bucket}{f'?prefix={path}/' if path else ''}"
 
 
-def _send_bodies_at_once(client: Any) -> None:
-    """Drop the SDK's ``Expect: 100-continue``: a round trip of its own before each body."""
+def _client(conn_id: str | None) -> Any:
+    """Make the client of a connection, as Airflow does, with room for parallel calls and no wait before a body."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore import UNSIGNED
+    from botocore.config import Config
     from botocore.handlers import add_expect_header
 
+    hook = S3Hook(aws_conn_id=conn_id)
+    given = hook.config or Config()
+    config = given.merge(Config(max_pool_connections=max(_CONNECTIONS, given.max_pool_connections or 0)))
+    if hook.get_session().get_credentials() is None:
+        config = config.merge(Config(signature_version=UNSIGNED))
+    client = hook.get_client_type(config=config)
+    # "Expect: 100-continue" costs a round trip of its own before each body.
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
 
 
 def _has_own_endpoint(folder: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from airflow_provider_iinked.storage.base import ObjectInfo, read_info
 from airflow_provider_iinked.storage.errors import store_code
+from airflow_provider_iinked.storage.lock import Lock
 
 IF_FREE: Final = {"IfNoneMatch": "*"}
 CHECKSUMS: Final = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")
@@ -97,3 +98,15 @@ def info_of(answer: Mapping[str, Any], size: int) -> ObjectInfo:
     :return: what we make of it.
     """
     return read_info({**{name: answer.get(name) for name in ("ETag", "VersionId", "LastModified")}, "size": size})
+
+
+def lock_headers(lock: Lock | None) -> dict[str, Any]:
+    """
+    Spell a lock as the SDK does.
+
+    :param lock: the lock, or None.
+    :return: arguments of a write; none without a lock.
+    """
+    if lock is None:
+        return {}
+    return {"ObjectLockMode": lock.mode, "ObjectLockRetainUntilDate": lock.retain_until}

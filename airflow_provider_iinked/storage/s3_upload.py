@@ -14,6 +14,7 @@ from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import ObjectInfo, Upload, json_bytes
 from airflow_provider_iinked.storage.errors import store_code
 from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
 from airflow_provider_iinked.storage.s3_answers import (
     CHECKSUMS,
@@ -22,6 +23,7 @@ from airflow_provider_iinked.storage.s3_answers import (
     content_type,
     info_of,
     is_taken,
+    lock_headers,
     multipart_etag,
     status_of,
 )
@@ -46,11 +48,13 @@ class S3Upload(Upload):
     :param store: where to.
     :param url: the final name.
     :param size: its bytes, as expected.
+    :param lock: the lock that it gets as it is written, or None.
     """
 
-    def __init__(self, store: S3Store, url: str, size: int) -> None:
+    def __init__(self, store: S3Store, url: str, size: int, lock: Lock | None = None) -> None:
         super().__init__(url, size)
         self.store = store
+        self._lock = lock_headers(lock)
         self._target = store.target(url)
         self._part_size = part_size(size, _MAX_PARTS)
         self._buffer = PartBuffer()
@@ -73,7 +77,7 @@ class S3Upload(Upload):
         """Complete the upload, if the name is free."""
         if self._upload_id is None:
             # The bytes are kept until they are discarded: the caller may free the name and publish again.
-            return self.store.put_new(self.url, self._buffer.peek())
+            return self.store.put_new(self.url, self._buffer.peek(), **self._lock)
         if self._buffer.size:
             self._send_part(self._buffer.size)
         if self._noted is not None:
@@ -82,20 +86,27 @@ class S3Upload(Upload):
             {"PartNumber": number, "ETag": sent["ETag"], **{name: sent[name] for name in CHECKSUMS if sent.get(name)}}
             for number, sent in enumerate(self._parts.results(), 1)
         ]
-        info = self._complete(parts)
+        answer = self._complete(parts)
         self._upload_id = None
-        self.discard()  # what is left of it: the marker
-        return info
+        dropped = self.store.start("delete_object", self.store.target(self._marker))
+        try:
+            return self._look(answer, parts)
+        finally:
+            if dropped.exception() is None:
+                self._marker = ""
+            self.discard()  # what is left of it: the marker, where the store did not remove it at once
 
     def _discard(self) -> None:
         """Abort the upload and remove its marker."""
         self._buffer.clear()
-        if self._upload_id is not None:
+        if (upload_id := self._upload_id) is not None:
             self._parts.cancel()
             if self._noted is not None:
                 self._noted.exception()
-            if not abort(self.store, self._target, self._upload_id):
+            if not abort(self.store, self._target, upload_id):
                 return  # the marker stays, and lets the next run abort it
+            # A part that comes in after that is kept by some stores until the upload is aborted once more.
+            self._parts.when_ended(lambda: abort(self.store, self._target, upload_id))
             self._upload_id = None
         if self._marker:
             self._drop_marker()
@@ -112,7 +123,8 @@ class S3Upload(Upload):
         named = {"key": self._target["Key"]}
         self.store.replace_bytes(marker, json_bytes(named))
         try:
-            begun = self.store.call("create_multipart_upload", self._target, ContentType=content_type(self.url))
+            kind = {"ContentType": content_type(self.url), **self._lock}
+            begun = self.store.call("create_multipart_upload", self._target, **kind)
         except Exception:
             self._abort_unanswered()
             raise
@@ -132,27 +144,29 @@ class S3Upload(Upload):
         named = {"UploadId": self._upload_id, "PartNumber": len(self._parts) + 1}
         self._parts.send(lambda: self.store.start("upload_part", self._target, **named, Body=body))
 
-    def _complete(self, parts: list[dict[str, Any]]) -> ObjectInfo | None:
-        """Complete it under the condition that the name is free; where that is not honoured, look before and after."""
-        known = self.store.complete_condition is Condition.HONOURED
-        if not known and self.store.info(self.url) is not None:
+    def _complete(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Complete it under the condition that the name is free; where that may not be honoured, look before."""
+        if self.store.complete_condition is not Condition.HONOURED and self.store.info(self.url) is not None:
             raise FileExistsError(self.url)
         named = {"UploadId": self._upload_id, "MultipartUpload": {"Parts": parts}}
         condition = IF_FREE if self.store.complete_condition is not Condition.REFUSED else {}
         try:
             try:
-                answer = self.store.call("complete_multipart_upload", self._target, **named, **condition)
+                return dict(self.store.call("complete_multipart_upload", self._target, **named, **condition))
             except Exception as error:
                 if status_of(error) != 501 or not condition:
                     raise
                 self.store.complete_condition = Condition.REFUSED
-                answer = self.store.call("complete_multipart_upload", self._target, **named)
+                return dict(self.store.call("complete_multipart_upload", self._target, **named))
         except Exception as error:
             # Taken a moment ago by someone else, or by ourselves, if only the answer was lost: the caller looks.
             if is_taken(error) or self.store.info(self.url) is not None:
                 raise FileExistsError(self.url) from None
             raise
-        if known and answer.get("ETag"):
+
+    def _look(self, answer: dict[str, Any], parts: list[dict[str, Any]]) -> ObjectInfo | None:
+        """Where the condition may have been ignored, see whose bytes lie there."""
+        if self.store.complete_condition is Condition.HONOURED and answer.get("ETag"):
             return info_of(answer, self._written)
         info = self.store.info(self.url)
         expected = str(answer.get("ETag") or "").strip('"') or multipart_etag(parts)

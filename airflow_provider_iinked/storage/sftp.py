@@ -18,6 +18,7 @@ from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import folder_of, temporary, without_suffix
+from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import PartBuffer
 
 T = TypeVar("T")
@@ -74,8 +75,10 @@ class SftpStore(FsspecStore):
         if stream is None:
             raise FileNotFoundError(url)
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False) -> bool:
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small file under a temporary name, and rename it if the name is free."""
+        if lock is not None:
+            self.require_locks(url)
         with translate_errors("write", url):
             written = self._write_temporary(url, data)
             try:

@@ -38,6 +38,7 @@ def archive_and_delete_videos(
     approval: bool | Sequence[Any] = False,
     require_other_person: bool = False,
     response_timeout: timedelta | None = None,
+    signing_conn_id: str | None = None,
     iinked_sign_conn_id: str = DEFAULT_CONN_ID,
 ) -> None:
     """
@@ -79,6 +80,8 @@ def archive_and_delete_videos(
         ``HITLUser(id=..., name=...)``. Airflow 3.1 and newer.
     :param require_other_person: with ``approval``: True to refuse an answer by the user who triggered the run.
     :param response_timeout: with ``approval``: how long to wait for an answer; without one nothing is deleted.
+    :param signing_conn_id: the Airflow connection whose password is the private key that signs records and receipts;
+        None for no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :raises InvalidArgumentError: when arguments contradict each other.
     :raises ImportError: with ``approval``, below Airflow 3.1.
@@ -109,6 +112,7 @@ def archive_and_delete_videos(
         package_fields=package_fields,
         retain_for=retain_for,
         retention_mode=retention_mode,
+        signing_conn_id=signing_conn_id,
         **common,
     )
     copies: Any = download.output
@@ -117,6 +121,7 @@ def archive_and_delete_videos(
         "recheck": recheck,
         "min_copies": min_copies,
         "max_parallel": max_parallel,
+        "signing_conn_id": signing_conn_id,
         **common,
     }
     wait >> download

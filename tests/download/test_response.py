@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_iinked import exceptions
+from airflow_provider_iinked.download import log_masking
 from airflow_provider_iinked.download.errors import partial_failure_error
 from airflow_provider_iinked.download.hashing import BackgroundSha256
 from airflow_provider_iinked.download.http import check_recording_url
@@ -218,3 +219,12 @@ def test_meanings_are_all_reached_by_the_table_above():
         "TRY_AGAIN",
         "GIVE_UP",
     }
+
+
+def test_no_more_urls_are_masked_than_airflow_can_bear(monkeypatch):
+    masked = []
+    monkeypatch.setattr(log_masking, "mask_secret", masked.append)
+    masker = log_masking.UrlMasker()
+    for number in range(1000):
+        masker.mask(f"https://host.example/v?sig={number:040}", public=("v",))
+    assert masked == [f"{number:040}" for number in range(log_masking.MAX_MASKED)]

@@ -184,15 +184,15 @@ def test_the_second_path_is_not_taken_after_a_stop(chain, monkeypatch):
     package, videos = chain.package({})
     chain.sim.quirks.delete_paths = "short"
     hook = IinkedSignHook()
-    really = hook.client._send_once
+    really = hook.client._exchange
 
-    def send_once(request):
+    def exchange(request):
         try:
             return really(request)
         finally:
             hook.stop()
 
-    monkeypatch.setattr(hook.client, "_send_once", send_once)
+    monkeypatch.setattr(hook.client, "_exchange", exchange)
     with pytest.raises(exceptions.TaskStoppedError):
         hook.delete_video(package, videos[0])
     assert chain.ledger.deletions == []

@@ -21,7 +21,7 @@ NAMES = {
     "v.custody.json": Entry(Kind.RECORD, "v"),
     "v.deletion.json": Entry(Kind.RECEIPT, "v"),
     "v.erased.json": Entry(Kind.TOMBSTONE, "v"),
-    "_hold.json": Entry(Kind.HOLD),
+    "_hold-0123abcd.json": Entry(Kind.HOLD, nonce="0123abcd"),
     "v.custody.json.dsse.json": Entry(Kind.RECORD, "v", signature=True),
     "v.deletion.json.dsse.json": Entry(Kind.RECEIPT, "v", signature=True),
     f"v.mp4.set-aside-{ASIDE}": Entry(Kind.COPY, "v", ".mp4", quarantined=ASIDE),
@@ -35,7 +35,7 @@ NAMES = {
 OTHERS = [
     *("", ".", "v", "v.txt", "v.json", "v.mp4.bak", "v.part", "a film.mp4", "v.custody.json.bak", ".mp4", "v.MP4"),
     *("v.adhoc-0123abcd.mp4", "v.mp4.set-aside-", "v.mp4.set-aside-yesterday", f"notes.txt.set-aside-{ASIDE}"),
-    *("v.mp4.dsse.json.dsse.json", "v/w.mp4", "v.mp4\n", "v.x-1.part", "_hold.json.part"),
+    *("v.mp4.dsse.json.dsse.json", "v/w.mp4", "v.mp4\n", "v.x-1.part", "_hold.json", "_hold-1.json"),
 ]
 
 
@@ -55,7 +55,7 @@ KINDS = st.sampled_from([Kind.RECORD, Kind.RECEIPT, Kind.TOMBSTONE])
 CURRENT = (
     st.builds(Entry, st.just(Kind.COPY), IDS, st.sampled_from(COPY_SUFFIXES))
     | st.builds(Entry, KINDS, IDS)
-    | st.just(Entry(Kind.HOLD))
+    | st.builds(Entry, st.just(Kind.HOLD), nonce=st.text("0123456789abcdef", min_size=8, max_size=8))
 )
 
 
@@ -100,7 +100,7 @@ def test_urls_of_a_package():
     assert PLACE.record("v") == f"{base}/v.custody.json"
     assert PLACE.receipt("v") == f"{base}/v.deletion.json"
     assert PLACE.tombstone("v") == f"{base}/v.erased.json"
-    assert PLACE.hold() == f"{base}/_hold.json"
+    assert PLACE.hold("0123abcd") == f"{base}/_hold-0123abcd.json"
     assert layout.signature_of(PLACE.record("v")) == f"{base}/v.custody.json.dsse.json"
     assert Layout.beside(f"{base}/v.mp4") == PLACE
     assert PLACE.package_id == "p-1"

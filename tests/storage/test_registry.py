@@ -41,11 +41,11 @@ def test_what_a_store_needs_is_named_when_it_is_missing(monkeypatch):
     from airflow_provider_iinked.storage import fsspec_store
 
     def missing(url):
-        raise ImportError("No module named 's3fs'")
+        raise ImportError("No module named 'gcsfs'")
 
     monkeypatch.setattr(fsspec_store, "ObjectStoragePath", missing)
-    with pytest.raises(InvalidArgumentError, match=r"pip install 'airflow-provider-iinked\[s3\]'"):
-        open_store("s3://bucket/x")
+    with pytest.raises(InvalidArgumentError, match=r"pip install 'airflow-provider-iinked\[gcs\]'"):
+        open_store("gs://bucket/x")
 
 
 class OwnStore(LocalStore):

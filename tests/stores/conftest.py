@@ -76,12 +76,12 @@ def odd_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 def odd_bucket(
     odd_servers: Callable[[odd_s3.StoreTraits], odd_s3.OddS3], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., store_servers.OddBucket]:
-    def make(traits: odd_s3.StoreTraits, *, versioned: bool = False) -> store_servers.OddBucket:
+    def make(traits: odd_s3.StoreTraits, *, versioned: bool = False, locks: bool = False) -> store_servers.OddBucket:
         server = odd_servers(traits)
         server.heal()
         server.before.clear()
         server.log.clear()
-        bucket = store_servers.OddBucket(server, f"odd-{next(_numbers)}", versioned=versioned)
+        bucket = store_servers.OddBucket(server, f"odd-{next(_numbers)}", versioned=versioned, locks=locks)
         monkeypatch.setenv(*bucket.connection())
         monkeypatch.setenv("AWS_CA_BUNDLE", str(server.ca))
         return bucket

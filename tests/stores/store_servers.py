@@ -119,9 +119,9 @@ class OddBucket:
 
     kind = "s3"
 
-    def __init__(self, server: Any, name: str, *, versioned: bool = False) -> None:
+    def __init__(self, server: Any, name: str, *, versioned: bool = False, locks: bool = False) -> None:
         self.server, self.name = server, name
-        self.bucket = server.bucket(name, versioned=versioned)
+        self.bucket = server.bucket(name, versioned=versioned, locks=locks)
         self.conn_id = conn_id_of(name)
         self.url = f"s3://{self.conn_id}@{name}/copies"
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_iinked.custody.__main__ import main
+from airflow_provider_iinked.custody.finding import Status
 from airflow_provider_iinked.custody.tombstone import erase_copy, tombstone_problems
-from airflow_provider_iinked.custody.verify import Status, verify_copies
+from airflow_provider_iinked.custody.verify import verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, VerificationError
 from airflow_provider_iinked.operators.custody import IinkedVerifyCopiesOperator
 

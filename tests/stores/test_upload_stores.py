@@ -131,7 +131,7 @@ def test_s3_is_asked_to_complete_only_if_the_name_is_free(stored_s3: StoreChain)
     def note(request: Any, **_: Any) -> None:
         sent.update(request.headers)
 
-    store.fs.s3.meta.events.register("before-send.s3.CompleteMultipartUpload", note)
+    store.client.meta.events.register("before-send.s3.CompleteMultipartUpload", note)
     upload.write(bytes(9 * MIB))
     upload.publish()
 
@@ -343,8 +343,9 @@ def test_nothing_is_remembered_while_the_same_folder_is_listed(stored: StoreChai
     stored.put("p", "note.json", b"1")
     store.list_names(f"{stored.url}/p")
 
-    assert dict(getattr(store.fs.dircache, "_cache", {})) == {}
-    assert list(store.fs.dircache) == []
+    if stored.bucket.kind != "s3":  # whose client knows no cache
+        assert dict(getattr(store.fs.dircache, "_cache", {})) == {}
+        assert list(store.fs.dircache) == []
 
 
 def test_a_move_keeps_every_byte_and_frees_the_old_name(stored: StoreChain) -> None:
@@ -356,11 +357,11 @@ def test_a_move_keeps_every_byte_and_frees_the_old_name(stored: StoreChain) -> N
     assert stored.get("p", "b.mp4") == bytes(range(256)) * 4096
 
 
+# On SFTP a folder that is not there is made.
+@pytest.mark.parametrize("bucket", ["s3", "azure", "gcs"], indirect=True)
 def test_a_store_that_is_away_is_an_error_that_a_retry_may_mend(
     stored: StoreChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if stored.bucket.kind == "sftp":
-        pytest.skip("a folder that is not there is made")
     store = stored.store()
     stored.bucket.put("copies/p/x", b"1")
     gone = open_store(stored.url.replace(stored.bucket.name, "no-such-bucket-here"))
@@ -390,7 +391,7 @@ MEMORY = """
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 def test_memory_does_not_grow_with_the_recording(stored: StoreChain, capsys: pytest.CaptureFixture[str]) -> None:
-    small, _ = stored.package({"size": 32 * MIB})
+    small, _ = stored.package({"size": 96 * MIB})  # as many parts as are in flight at most
     large, (video,) = stored.package({"size": 256 * MIB})
     code = textwrap.dedent(MEMORY)
 
@@ -405,6 +406,6 @@ def test_memory_does_not_grow_with_the_recording(stored: StoreChain, capsys: pyt
     assert process.returncode == 0, process.stderr[-2000:]
     after_small, after_large = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("[{")))
     with capsys.disabled():
-        print(f"\n{stored.bucket.kind}: after 32 MiB {after_small}, after 256 MiB {after_large}")
+        print(f"\n{stored.bucket.kind}: after 96 MiB {after_small}, after 256 MiB {after_large}")
     assert stored.json(large, f"{video}.custody.json")["sha256"] == stored.sim.sha256(video)
     assert after_large["rss_mib"] - after_small["rss_mib"] < 32

@@ -108,6 +108,17 @@ def test_memory_forgets_what_is_not_listed_as_archived_any_more(
     assert seen_store.unpack(json.loads(*store.values.values())) == {seen_store.fingerprint(package, "b")}
 
 
+def test_watchers_with_different_filters_keep_lists_of_their_own(
+    iinked_simulator: IinkedSimulator, save_at_once: None
+) -> None:
+    store = Store()
+    iinked_simulator.add_package(videos=["a"])
+    for arguments in ({}, {"search": "*"}, {}, {"search": "*"}):
+        asyncio.run(collect(follower(store, **arguments), 2.0))
+    assert len(store.values) == 2
+    assert ids(asyncio.run(collect(follower(store), 1.5))) == []
+
+
 def test_a_store_that_cannot_be_read_delays_and_repeats_nothing(
     iinked_simulator: IinkedSimulator, save_at_once: None
 ) -> None:

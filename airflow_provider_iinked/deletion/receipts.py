@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_iinked.custody.hold import check_not_held
@@ -143,7 +142,7 @@ class PackageReceipts:
         if self._approval is None:
             return None
         planned = planned_deletion(self._api_base, self._target.package_id, video, facts)
-        return {**asdict(self._approval), "recording_sha256": planned.digest()}
+        return self._approval.receipt_fields(planned.digest())
 
     def approved_before(self, video_id: str, plan_sha256: str) -> dict[tuple[str, str], str]:
         """

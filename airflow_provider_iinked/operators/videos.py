@@ -25,7 +25,7 @@ from airflow_provider_iinked.arguments import (
     require_int,
     require_not_none,
 )
-from airflow_provider_iinked.deletion.target import check_exactly_one_target
+from airflow_provider_iinked.deletion.target import check_approval_without_preview, check_exactly_one_target
 from airflow_provider_iinked.links import IinkedSignLink, StoredCopiesLink, push_links
 from airflow_provider_iinked.map_index import label_map_index
 
@@ -277,7 +277,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         require_not_none(meeting_video_ids, "meeting_video_ids")
         require_not_none(verified_copies, "verified_copies")
         require_not_none(approval, "approval")
-        require_bool(preview, "preview")
+        check_approval_without_preview(approval_given=approval is not NOTSET, preview=require_bool(preview, "preview"))
         require_int(min_copies, "min_copies", minimum=1)
         require_int(max_parallel, "max_parallel", minimum=1)
         check_exactly_one_target(

@@ -46,7 +46,8 @@ DAGS = """
         "approval_timeout": {"response_timeout": timedelta(seconds=5)},
     }
     for dag_id, arguments in KINDS.items():
-        with DAG(dag_id=dag_id, start_date=datetime(2026, 1, 1), schedule=None):
+        # A Dag's params are its tasks' params too, and must not get into the form.
+        with DAG(dag_id=dag_id, start_date=datetime(2026, 1, 1), schedule=None, params={"matter": "M-1"}):
             copies = IinkedDownloadVideosOperator(
                 task_id="download", package_id=PACKAGE, destination="{{ dag_run.conf['destination'] }}"
             ).output

@@ -270,10 +270,10 @@ class _Deletion:
         listed_at = time.monotonic()
         try:
             listing = VideoList(self._api.list_videos(package.target.package_id))
+            change = package.rules.take_list(listing, listed_at=listed_at)
         except IinkedSignError as error:
             self._end_package(package, error)
             return
-        change = package.rules.take_list(listing, listed_at=listed_at)
         if change.disappeared:
             # Others may delete in the same package at the same time.
             log.warning("Deleted by something else during this task: %s", ", ".join(change.disappeared))

@@ -304,6 +304,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.approval = approval
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._hook: IinkedSignHook | None = None
+        self._killed = False
         self._deleted: tuple[str, list[DeletedPackage]] | None = None
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
@@ -342,6 +343,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
         )
         label_map_index(context, request.ids.label if request.packages else None)
         self._hook = hook = IinkedSignHook(self.iinked_sign_conn_id)
+        if self._killed:
+            hook.stop()
         try:
             response = delete_videos(hook, request)
         finally:
@@ -370,6 +373,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Send nothing more: at most the request on its way is completed, and its receipt written."""
+        self._killed = True
         if self._hook is not None:
             self._hook.stop()
 

@@ -28,7 +28,7 @@ with DAG(
     tags=["iinked Sign", "example"],
     params={"package_id": Param("11111111-1111-4111-8111-111111111111", type="string")},
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-):
+) as dag:
     archive_and_delete_videos(
         package_id="{{ params.package_id }}",
         destination=["{{ var.value.iinked_destination }}", "{{ var.value.iinked_second_destination }}"],

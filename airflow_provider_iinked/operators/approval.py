@@ -64,9 +64,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
     ) -> None:
         require_not_none(plan, "plan")
         require_bool(require_other_person, "require_other_person")
-        for name in ("body", "params"):
-            if name in kwargs:
-                raise InvalidArgumentError(f"{name} is made from the plan; leave it out.")
+        if "body" in kwargs:
+            raise InvalidArgumentError("body is made from the plan; leave it out.")
         if kwargs.get("defaults") not in (None, self.REJECT, [self.REJECT]):
             raise InvalidArgumentError(f"defaults may only be {self.REJECT!r}: a timeout must not delete anything.")
         super().__init__(subject=subject, **kwargs)
@@ -92,8 +91,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             nobody = {"responded_by": None, "responded_at": None}
             return {"approved": False, "plan_sha256": digest, **nobody, "entries": []}
         self.body = plan_table(recordings)
-        note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
-        self.params = ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
+        self.params = _form(digest)
         self.log.info("Asking for approval of %d recordings, plan %s.", len(recordings), digest)
         return super().execute(context)
 
@@ -108,6 +106,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         """
         from airflow_provider_iinked.deletion.approval import plan_entries, plan_sha256, read_plan
 
+        # A Dag's own params are every task's params too; the answer has the form's field alone.
+        self.params = _form("")
         answer = super().execute_complete(context, event)
         seen = (answer.get("params_input") or {}).get(DIGEST_FIELD)
         by = answer.get("responded_by_user")
@@ -150,6 +150,12 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             )
         if starter is not None and starter in (by.get("id"), by.get("name")):
             raise ApprovalError(f"{starter} triggered this run and may not approve it. Nothing was deleted.")
+
+
+def _form(digest: str) -> ParamsDict:
+    """Make the form that carries the digest of the shown plan; nothing of the Dag's params is asked for."""
+    note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
+    return ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
 
 
 def _name_of(user: Mapping[str, Any] | None) -> str | None:

@@ -46,7 +46,8 @@ DAGS = """
         "approval_timeout": {"response_timeout": timedelta(seconds=5)},
     }
     for dag_id, arguments in KINDS.items():
-        with DAG(dag_id=dag_id, start_date=datetime(2026, 1, 1), schedule=None):
+        # A Dag's params are its tasks' params too, and must not get into the form.
+        with DAG(dag_id=dag_id, start_date=datetime(2026, 1, 1), schedule=None, params={"matter": "M-1"}):
             copies = IinkedDownloadVideosOperator(
                 task_id="download", package_id=PACKAGE, destination="{{ dag_run.conf['destination'] }}"
             ).output
@@ -73,6 +74,7 @@ class Run:
         self.airflow = airflow
         self.path = f"/dags/{dag_id}/dagRuns/{run_id}"
         self.dag_id, self.run_id = dag_id, run_id
+        self.answered = 0
         self.package, self.videos, self.folder = package, videos, folder
 
     def states(self) -> dict[str, str]:
@@ -90,9 +92,22 @@ class Run:
             raise AssertionError(f"{error}: {self.states()}\n{self.airflow.deployment.logs()}") from None
 
     def wait_for_question(self) -> dict[str, Any]:
+        """
+        Wait until a person can answer, and the scheduler has noted that the worker is done.
+
+        Airflow itself fails a task that goes on before its scheduler has heard that it was parked
+        (apache/airflow#66374, #67287); no person answers that fast.
+        """
         self.wait("approve", "awaiting_input", "deferred")
+        until(lambda: self._parked() > self.answered, PATIENCE, "the scheduler has heard of the question")
         found: dict[str, Any] = self.airflow.call("GET", f"{self.path}/taskInstances/approve/-1/hitlDetails")
         return found
+
+    def _parked(self) -> int:
+        """How often the scheduler has noted the end of a worker's part of the approval."""
+        lines = (self.airflow.deployment.home / "scheduler.log").read_text().splitlines()
+        named = [line for line in lines if "Received executor event" in line and f"run_id='{self.run_id}'" in line]
+        return sum("task_id='approve'" in line for line in named)
 
     def answer(self, option: str, user: str = "ada", **params: str) -> int:
         """Answer as the page does, with the form's fields as they are shown."""
@@ -101,7 +116,10 @@ class Run:
             name: param.get("value", param) if isinstance(param, dict) else param for name, param in shown.items()
         }
         body = {"chosen_options": [option], "params_input": {**fields, **params}}
-        return self.airflow.status("PATCH", f"{self.path}/taskInstances/approve/-1/hitlDetails", body, user)
+        code = self.airflow.status("PATCH", f"{self.path}/taskInstances/approve/-1/hitlDetails", body, user)
+        # An answer starts the task's second part, whose end the scheduler notes as well.
+        self.answered += 2 if code == 200 else 0
+        return code
 
     def clear(self, *task_ids: str) -> None:
         body = {"dry_run": False, "only_failed": False, "dag_run_id": self.run_id, "task_ids": list(task_ids)}

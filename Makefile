@@ -89,8 +89,16 @@ postgresql:
 	@scripts/debian postgresql sh -c 'ls /usr/lib/postgresql/*/bin/initdb || initdb --version'
 
 .PHONY: test-stores
-test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3 (moto) and Azure Blob (azurite)
-	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/crash/test_kills_s3.py $(PYTEST)
+test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3, Azure Blob, Google Cloud Storage and SFTP servers
+	@scripts/debian openssh-server test -x /usr/sbin/sshd
+	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/server_checks tests/crash/test_kills_s3.py \
+		--ignore=tests/server_checks/test_swift.py $(PYTEST)
+
+SWIFT := swift-proxy swift-account swift-container swift-object python3-swift python3-keystonemiddleware
+.PHONY: test-stores-real
+test-stores-real: .venvs/servers/.installed ## OpenStack Swift with its S3 API, from Debian's packages
+	@for package in $(SWIFT); do scripts/debian $$package dpkg -s $$package; done
+	$(SERVERS_TESTS) tests/server_checks/test_swift.py $(PYTEST)
 
 .PHONY: test-celery
 test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted
@@ -124,8 +132,12 @@ test-browser: .venvs/servers/.installed ## The connection form in Chromium; IINK
 
 .PHONY: test-deployment
 test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL; AIRFLOW=2.11.2 too
-	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment \
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment --ignore tests/deployment/test_approval.py \
 		$(if $(filter 2.%,$(AIRFLOW)),-k "not start_a_run") $(PYTEST)
+
+.PHONY: test-approval
+test-approval: $(READY) postgresql ## A person's approval under a real scheduler and API server; Airflow 3.1 and newer
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment/test_approval.py $(PYTEST)
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act

@@ -63,6 +63,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_iinked.operators.videos",
                     "airflow_provider_iinked.operators.packages",
                     "airflow_provider_iinked.operators.custody",
+                    "airflow_provider_iinked.operators.holds",
                 ],
             }
         ],

@@ -9,8 +9,9 @@ package's id and the recordings' ids.
 2. **delete** takes what the preview returned, and nothing else; a receipt of each deletion goes below the Airflow
    variable `iinked_receipts`.
 
-To have a person look in between, put an approval between the two tasks: with Airflow 3.1 and later `ApprovalOperator`
-of the standard provider.
+To have a person look in between (Airflow 3.1 and later), put `IinkedApproveDeletionOperator(plan=preview.output)`
+between the two and give its output to the deletion's `approval`, as `iinked_sign_evidence_grade` does. Do not use a
+plain `ApprovalOperator`: after a clear it shows the first run's list while another one is deleted.
 """
 
 from __future__ import annotations

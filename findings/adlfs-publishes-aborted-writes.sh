@@ -18,10 +18,8 @@ npm install --silent --no-audit --no-fund azurite@3.37.0
 venv/bin/python - <<'PYTHON'
 import base64
 import os
-import socket
 import subprocess
 import sys
-import time
 
 import adlfs
 
@@ -36,24 +34,18 @@ def check(what, seen, expected):
         sys.exit(f"changed: {expected} was seen before")
 
 
-with socket.create_server(("127.0.0.1", 0)) as free:
-    port = free.getsockname()[1]
-options = ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence"]
+options = ["--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence"]
 server = subprocess.Popen(
-    ["node_modules/.bin/azurite-blob", *options, "--blobHost", "127.0.0.1", "--blobPort", str(port)],
+    ["node_modules/.bin/azurite-blob", *options, "--blobHost", "127.0.0.1", "--blobPort", "0"],
     env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
-    stdout=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    text=True,
 )
 try:
-    for _ in range(300):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.1)
+    url = next(line.split()[-1] for line in server.stdout if "successfully listens on" in line)
     fs = adlfs.AzureBlobFileSystem(
         connection_string=f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
-        f"BlobEndpoint=http://127.0.0.1:{port}/{ACCOUNT};"
+        f"BlobEndpoint={url}/{ACCOUNT};"
     )
     fs.mkdir("videos")
 

@@ -79,7 +79,9 @@ function clusters(file) {
 
 function show(what, file) {
   console.log(`${what}: ${file.length} bytes`);
-  for (const { at, end } of clusters(file)) console.log(`  Cluster at ${at}, ${end === null ? "size unknown" : `ends at ${end}`}`);
+  for (const { at, end } of clusters(file)) {
+    console.log(`  Cluster at ${at}, ${end === null ? "size unknown" : `ends at ${end}`}`);
+  }
 }
 
 const recording = browserRecording();

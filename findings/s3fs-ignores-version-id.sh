@@ -12,7 +12,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check \
-    's3fs==2026.9.0' 'fsspec==2026.9.0' 'aiobotocore==3.10.0' 'boto3==1.43.117' 'moto[s3]==5.2.5' 'flask==3.1.3' 'flask-cors==6.0.5'
+    's3fs==2026.9.0' 'fsspec==2026.9.0' 'aiobotocore==3.10.0' 'boto3==1.43.117' \
+    'moto[s3]==5.2.5' 'flask==3.1.3' 'flask-cors==6.0.5'
 
 AWS_ACCESS_KEY_ID=key AWS_SECRET_ACCESS_KEY=secret AWS_DEFAULT_REGION=us-east-1 venv/bin/python - <<'PYTHON'
 import logging

@@ -5,8 +5,8 @@
 #   with no error and no log line at warning level, since the index tells it where the packets lie. `-c copy` exits 0
 #   and prints nothing. Decoding fails at a quarter of the frames, and ffmpeg's exit code is still 0.
 # Versions: av 18.1.0, imageio-ffmpeg 0.8.1 (ffmpeg 9.0.2).
-# Why it matters: "demuxed to the end" says nothing about the bytes inside. Size and index are right; a checksum, runs of
-#   zeros in the packets, or decoding tell.
+# Why it matters: "demuxed to the end" says nothing about the bytes inside. Size and index are right; a checksum, a look
+#   for runs of zeros in the packets, or decoding finds it.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -164,7 +164,10 @@ class AsyncClient:
             async with asyncio.timeout_at(latest):
                 return await self._request(request, url)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise transport_error(request, self.settings.api_base, error, self._route) from None
+            # Without its own text, which would hold the URL.
+            raise no_response_error(
+                request.name, self.settings.api_base, _cause_of(error), sent=not _never_sent(error), route=self._route
+            ) from None
 
     async def _request(self, request: protocol.Request, url: URL) -> protocol.Response:
         headers = None if request.body is None else JSON_BODY
@@ -226,22 +229,12 @@ def _wake(alarm: asyncio.Future[None]) -> None:
         alarm.set_result(None)
 
 
-def transport_error(
-    request: protocol.Request, api_base: str, error: BaseException, route: Route | None = None
-) -> IinkedSignError:
-    """
-    Turn an error of aiohttp into one of ours, without its text (it would hold the URL).
-
-    :param request: what was being sent.
-    :param api_base: where to.
-    :param error: what aiohttp raised.
-    :param route: proxy and CA bundle on the way, as far as known.
-    :return: the error to raise.
-    """
-    cause: BaseException = error
+def _cause_of(error: BaseException) -> BaseException:
+    """Dig out what lies below an error of aiohttp."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        cause = error.certificate_error  # it is a connector's error too, but has no cause of one before aiohttp 3.14
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-    sent = not isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL))
-    return no_response_error(request.name, api_base, cause, sent=sent, route=route)
+        return error.certificate_error  # it is a connector's error too, but has no cause of one before aiohttp 3.14
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+
+
+def _never_sent(error: BaseException) -> bool:
+    return isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL))

@@ -100,7 +100,10 @@ class SyncClient:
         try:
             response = self._request(request)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise transport_error(request, self.settings.api_base, error, self._route) from None
+            # Without its own text, which would hold the URL.
+            raise no_response_error(
+                request.name, self.settings.api_base, root_cause(error), sent=not _never_sent(error), route=self._route
+            ) from None
         finally:
             self._end()
         pause = protocol.pause_asked(response, time.time())
@@ -195,21 +198,6 @@ def _open_session(route: Route, adapter: HTTPAdapter) -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
-
-
-def transport_error(
-    request: protocol.Request, api_base: str, error: Exception, route: Route | None = None
-) -> IinkedSignError:
-    """
-    Turn an error of requests into one of ours, without its text (it would hold the URL).
-
-    :param request: what was being sent.
-    :param api_base: where to.
-    :param error: what requests raised.
-    :param route: proxy and CA bundle on the way, as far as known.
-    :return: the error to raise.
-    """
-    return no_response_error(request.name, api_base, root_cause(error), sent=not _never_sent(error), route=route)
 
 
 def _never_sent(error: BaseException) -> bool:

@@ -151,7 +151,7 @@ class ReceiptStore:
 
     def approved_digest(self, store: Store, url: str, meeting_video_id: str, plan_sha256: str) -> str | None:
         """
-        Read which digest a recording had in a plan, where an earlier try of the same approval requested its deletion.
+        Read which digest a recording had in a plan, where an earlier try of this very task requested its deletion.
 
         :param store: the storage.
         :param url: the receipt.
@@ -161,11 +161,18 @@ class ReceiptStore:
         :raises StorageError: when it cannot be read.
         """
         receipt = store.read_json(url)[1]
-        approval = receipt.get("approval") if self._is_own(receipt, meeting_video_id) else None
+        approval = receipt.get("approval") if self._is_of_this_task(receipt, meeting_video_id) else None
         if not isinstance(approval, dict) or approval.get("plan_sha256") != plan_sha256:
             return None
         digest = approval.get("recording_sha256")
         return digest if isinstance(digest, str) else None
+
+    def _is_of_this_task(self, receipt: Any, meeting_video_id: str) -> bool:
+        """Tell whether a receipt in force was written by a try of this task: no other one's deletions count for it."""
+        if not self._is_own(receipt, meeting_video_id) or receipt.get("status") == WITHDRAWN:
+            return False
+        names = ("dag_id", "run_id", "task_id", "map_index")
+        return all(receipt.get(name) == getattr(self.stamp, name) for name in names)
 
     def _set_aside(self, store: Store, url: str, meeting_video_id: str) -> None:
         """Only what was found to be no receipt of ours: noted first, then read again."""

@@ -15,7 +15,7 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_iinked.exceptions import StorageError, VerificationError
 from airflow_provider_iinked.models import StoredVideo
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_iinked.storage import Store
 
 log = logging.getLogger(__name__)
+
+_MAX_TRIES: Final = 5
 
 
 class DocumentSigner:
@@ -42,16 +44,25 @@ class DocumentSigner:
     def __repr__(self) -> str:
         return f"DocumentSigner(key_id={self._key.key_id!r})"
 
-    def sign(self, store: Store, url: str, data: bytes) -> None:
+    def write(self, store: Store, url: str, data: bytes) -> None:
         """
-        Write the envelope of a receipt or tombstone that is about to be written.
+        Write a receipt or a tombstone with its envelope, whether its name is taken or not.
+
+        Another run may write the same document at the same time. Whoever writes it last looks at the envelope after
+        that, and writes both again unless it is the own one: so in the end the two fit each other.
 
         :param store: the storage.
         :param url: the document.
-        :param data: the bytes that it will have.
-        :raises StorageError: when it cannot be written; the document must not be written then.
+        :param data: its bytes.
+        :raises StorageError: when it cannot be written, or others write it again and again.
         """
-        store.replace_bytes(signature_of(url), self._envelope(url, data), durable=True)
+        for _ in range(_MAX_TRIES):
+            envelope = self._envelope(url, data)
+            store.replace_bytes(signature_of(url), envelope, durable=True)
+            store.replace_bytes(url, data, durable=True)
+            if store.read_bytes(signature_of(url)) == envelope:
+                return
+        raise StorageError(f"{url} is written by other runs at the same time. Clearing the task is safe.")
 
     def sign_new_record(self, store: Store, stored: StoredVideo) -> None:
         """
@@ -110,12 +121,13 @@ def write_document(store: Store, url: str, value: Mapping[str, Any], signer: Doc
     :param url: the document.
     :param value: what to write.
     :param signer: who signs; None for nobody.
-    :raises StorageError: when it cannot be written; the document is then as it was.
+    :raises StorageError: when it cannot be written.
     """
     data = json_bytes(value)
     if signer is not None:
-        signer.sign(store, url, data)
-    store.replace_bytes(url, data, durable=True)
+        signer.write(store, url, data)
+    else:
+        store.replace_bytes(url, data, durable=True)
 
 
 def _path(url: str) -> str:

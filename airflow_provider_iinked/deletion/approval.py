@@ -14,13 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from airflow_provider_iinked.arguments import check_id
+from airflow_provider_iinked.arguments import check_id, is_empty_word
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
 from airflow_provider_iinked.models import Video
 
 MAX_ROWS: Final = 500
 """Rows of the table that is shown; a person does not read more, and the text has to fit Airflow's database."""
 _MAX_DEPTH: Final = 20
+
+Key = tuple[str, str]
+"""Package and recording, case-folded."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class PlannedDeletion:
     copies: tuple[PlannedCopy, ...] = ()
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """Package and recording, without regard to case: an id that differs by case alone is the same."""
         return self.package_id.casefold(), self.meeting_video_id.casefold()
 
@@ -93,11 +96,28 @@ class Approval:
     :param plan_sha256: digest of the plan that the person saw.
     :param responded_by: who it was.
     :param responded_at: ISO 8601 time of the answer.
+    :param entries: the digest of each recording of that plan; None where the answer does not carry them. They only
+        serve to say what changed.
     """
 
     plan_sha256: str
     responded_by: str
     responded_at: str
+    entries: Mapping[Key, str] | None = None
+
+    def receipt_fields(self, recording_sha256: str) -> dict[str, str]:
+        """
+        Return what the receipt of one recording says about the approval.
+
+        :param recording_sha256: the recording's digest in the plan.
+        :return: who approved when, and the digests of the plan and of the recording.
+        """
+        return {
+            "plan_sha256": self.plan_sha256,
+            "responded_by": self.responded_by,
+            "responded_at": self.responded_at,
+            "recording_sha256": recording_sha256,
+        }
 
 
 def planned_deletion(
@@ -128,7 +148,17 @@ def planned_deletion(
     )
 
 
-def plan_sha256(recordings: Iterable[PlannedDeletion], *, done: Mapping[tuple[str, str], str] | None = None) -> str:
+def plan_entries(recordings: Iterable[PlannedDeletion]) -> dict[Key, str]:
+    """
+    Return the digest of each recording of a plan.
+
+    :param recordings: the recordings.
+    :return: the digests.
+    """
+    return {recording.key: recording.digest() for recording in recordings}
+
+
+def plan_sha256(recordings: Iterable[PlannedDeletion], *, done: Mapping[Key, str] | None = None) -> str:
     """
     Return the digest of a plan. The order of its recordings does not count.
 
@@ -136,8 +166,7 @@ def plan_sha256(recordings: Iterable[PlannedDeletion], *, done: Mapping[tuple[st
     :param done: digests of recordings of the same plan that an earlier try deleted, as their receipts say.
     :return: hex digest.
     """
-    digests = {recording.key: recording.digest() for recording in recordings}
-    return _sha256(sorted([*key, digest] for key, digest in {**(done or {}), **digests}.items()))
+    return _digest_of({**(done or {}), **plan_entries(recordings)})
 
 
 def read_plan(previews: object) -> tuple[PlannedDeletion, ...]:
@@ -174,12 +203,20 @@ def parse_approval(value: object) -> Approval:
 
     :param value: a mapping with ``approved``, ``plan_sha256``, ``responded_by`` and ``responded_at``.
     :return: the approval.
+    :raises InvalidArgumentError: when it is empty.
     :raises ApprovalError: when it is no person's yes; nothing may be deleted then.
     """
+    if value is None or value in ({}, [], ()) or (isinstance(value, str) and _is_blank(value)):
+        raise InvalidArgumentError(
+            "approval is empty: the approval task returned nothing, as after a refusal or a timeout. Nothing was sent."
+        )
     if not isinstance(value, Mapping) or not {"approved", "plan_sha256", "responded_by"} <= value.keys():
         raise ApprovalError(
             "approval is not the output of an approval task; nothing was deleted. Pass `approve.output`."
         )
+    if value["approved"] is False and value["responded_by"] is None and value["plan_sha256"] == plan_sha256([]):
+        # Nobody was asked about an empty plan; what it allows is nothing.
+        return Approval(plan_sha256([]), "nobody", "", {})
     if value["approved"] is not True:
         raise ApprovalError(
             f"The deletion was not approved (answer of {_who(value)}); nothing was deleted. "
@@ -192,7 +229,67 @@ def parse_approval(value: object) -> Approval:
         raise ApprovalError(
             "The approval carries no digest or no time; nothing was deleted. Start a new run to ask again."
         )
-    return Approval(digest, by, at)
+    return Approval(digest, by, at, _read_entries(value.get("entries"), digest))
+
+
+def approval_problem(
+    approval: Approval, now: Mapping[Key, str], done: Mapping[Key, str], gone: Iterable[Key]
+) -> ApprovalError | None:
+    """
+    Compare an approved plan with what is there now.
+
+    :param approval: the person's yes.
+    :param now: digests of what is listed and verified now.
+    :param done: digests of what an earlier try of this task deleted under the same approval, as its receipts say.
+    :param gone: recordings that are deleted, or no longer listed.
+    :return: why nothing may be deleted; None when the plan is still true, and when nothing is left to delete.
+    """
+    if not now or _digest_of({**done, **now}) == approval.plan_sha256:
+        return None
+    return ApprovalError(
+        f"This deletion is not the one that {approval.responded_by} approved: "
+        f"{_difference(approval, now, done, set(gone))}. Nothing was sent. Start a new run, so that the present plan "
+        "is shown; a cleared approval may show its old text, and is refused then."
+    )
+
+
+def _difference(approval: Approval, now: Mapping[Key, str], done: Mapping[Key, str], gone: set[Key]) -> str:
+    """Say what differs, where the answer carries the digests of its plan."""
+    entries = approval.entries
+    if entries is None:
+        return "a recording came, went or changed, or a copy did, or the approval is of another plan"
+    if not entries.keys() & {*now, *done, *gone}:
+        return "the approval is of another plan, which names none of these recordings"
+    parts = {
+        "not in the approved plan": now.keys() - entries.keys(),
+        "changed since, on the platform or in a copy": {key for key in now if entries.get(key, now[key]) != now[key]},
+        "in the approved plan and gone, without a receipt of this task": gone & (entries.keys() - done.keys()),
+        "in the approved plan and not in this deletion": entries.keys() - {*now, *done, *gone},
+    }
+    return "; ".join(
+        f"{what}: {', '.join('/'.join(key) for key in sorted(keys))}" for what, keys in parts.items() if keys
+    )
+
+
+def _read_entries(value: object, digest: str) -> dict[Key, str] | None:
+    if value is None:
+        return None
+    rows: list[Any] = value if isinstance(value, list) else []
+    readable = all(isinstance(row, list) and len(row) == 3 for row in rows)
+    entries = {(str(package), str(video)): str(sha256) for package, video, sha256 in rows if readable}
+    if _digest_of(entries) != digest:
+        raise ApprovalError(
+            "The approval and its plan_sha256 do not agree; nothing was deleted. Start a new run to ask again."
+        )
+    return entries
+
+
+def _is_blank(text: str) -> bool:
+    return not text.strip() or is_empty_word(text.strip())
+
+
+def _digest_of(entries: Mapping[Key, str]) -> str:
+    return _sha256(sorted([*key, digest] for key, digest in entries.items()))
 
 
 def plan_table(recordings: Sequence[PlannedDeletion]) -> str:

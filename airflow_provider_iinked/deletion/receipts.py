@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_iinked.custody.hold import check_not_held
@@ -51,6 +51,24 @@ class OpenStores:
             return self._stores[root]
 
 
+class _HoldLook:
+    """Looks for holds in one folder; a look serves every receipt that was written before the look began."""
+
+    def __init__(self, store: Store, place: str) -> None:
+        self._store = store
+        self._layout = Layout.beside(place)
+        self._lock = threading.Lock()
+        self._began_at = float("-inf")
+
+    def check(self, written_at: float) -> None:
+        with self._lock:
+            if self._began_at > written_at:
+                return
+            began_at = time.monotonic()
+            check_not_held(self._store, self._layout)
+            self._began_at = began_at
+
+
 class PackageReceipts:
     """
     Keep the receipts of one package: open before a request, completed or void after it.
@@ -68,6 +86,8 @@ class PackageReceipts:
         self._destination = request.receipt_destination
         self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task, request.signer)
         self._stores = stores
+        self._lock = threading.Lock()
+        self._looks: dict[str, _HoldLook] = {}
         self._approval = request.approval
         self._api_base = api_base
         self._open: dict[str, dict[str, dict[str, Any]]] = {}
@@ -122,7 +142,7 @@ class PackageReceipts:
         if self._approval is None:
             return None
         planned = planned_deletion(self._api_base, self._target.package_id, video, facts)
-        return {**asdict(self._approval), "recording_sha256": planned.digest()}
+        return self._approval.receipt_fields(planned.digest())
 
     def approved_before(self, video_id: str, plan_sha256: str) -> dict[tuple[str, str], str]:
         """
@@ -157,8 +177,11 @@ class PackageReceipts:
         :raises LegalHoldError: when its package is held at any place of its receipt; nothing may be sent then.
         :raises StorageError: when that cannot be known; nothing may be sent then.
         """
+        written_at = time.monotonic()
         for place in self.places(video_id):
-            check_not_held(self._stores.open(place), Layout.beside(place))
+            with self._lock:
+                look = self._looks.setdefault(folder_of(place), _HoldLook(self._stores.open(place), place))
+            look.check(written_at)
 
     def is_open(self, video_id: str) -> bool:
         """

@@ -21,8 +21,8 @@ from airflow_provider_iinked.arguments import (
 )
 from airflow_provider_iinked.custody.record import TaskIdentity, read_stored_video
 from airflow_provider_iinked.deletion.approval import Approval, parse_approval
-from airflow_provider_iinked.deletion.target import check_exactly_one_target
-from airflow_provider_iinked.exceptions import InvalidArgumentError
+from airflow_provider_iinked.deletion.target import check_approval_without_preview, check_exactly_one_target
+from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
 from airflow_provider_iinked.storage.layout import folder_of
 from airflow_provider_iinked.storage.url import check_destination, join
@@ -95,6 +95,11 @@ class DeletionRequest:
     signer: DocumentSigner | None = None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it names no recording; nothing is asked of the API then."""
+        return all(target.meeting_video_ids == () for target in self.packages)
+
+    @property
     def ids(self) -> PackageIds:
         """The packages."""
         return PackageIds(tuple(target.package_id for target in self.packages), self.as_list)
@@ -147,7 +152,7 @@ def parse_deletion_request(
     :param approval: the approval task's XCom, or NOTSET.
     :param signer: signs the receipts; None for nobody.
     :return: the request.
-    :raises ApprovalError: when ``approval`` is no person's yes.
+    :raises ApprovalError: when ``approval`` is no person's yes, and there is something to delete.
     :raises InvalidArgumentError: for whatever is empty, malformed or contradictory; before any request.
     """
     everything = require_bool(delete_all, "delete_all")
@@ -167,8 +172,7 @@ def parse_deletion_request(
         if copies_wanted > 1:
             raise InvalidArgumentError("min_copies needs verified_copies. Nothing was sent.")
         targets, as_list = _targets_by_id(packages, meeting_video_ids)
-    if approval is not NOTSET and preview is True:
-        raise InvalidArgumentError("preview=True and approval contradict each other. Nothing was sent.")
+    check_approval_without_preview(approval_given=approval is not NOTSET, preview=require_bool(preview, "preview"))
     if receipts_wanted:
         receipt_destination = check_destination(receipt_destination, "receipt_destination")
     return DeletionRequest(
@@ -182,7 +186,7 @@ def parse_deletion_request(
         receipt_destination=receipt_destination if isinstance(receipt_destination, str) else None,
         conn_id=conn_id,
         task=task,
-        approval=parse_approval(approval) if approval is not NOTSET else None,
+        approval=_check_approval(approval, targets) if approval is not NOTSET else None,
         signer=signer,
     )
 
@@ -284,6 +288,15 @@ def _narrow(copies: CopiesById, ids: tuple[str, ...] | None) -> tuple[str, ...]:
             f"meeting_video_ids names videos without a verified copy: {', '.join(missing)}. Nothing was sent."
         )
     return ids
+
+
+def _check_approval(approval: object, targets: Sequence[PackageTarget]) -> Approval | None:
+    try:
+        return parse_approval(approval)
+    except ApprovalError:
+        if all(target.meeting_video_ids == () for target in targets):
+            return None  # Nothing is deleted anyway.
+        raise
 
 
 def _check_states(value: object, copies_given: bool) -> tuple[str, ...]:

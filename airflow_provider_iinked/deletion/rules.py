@@ -151,11 +151,6 @@ class DeletionRules:
         except KeyError:
             raise IllegalStepError(f"{video_id} is not to be deleted.") from None
 
-    @property
-    def has_requested(self) -> bool:
-        """Whether a request was sent."""
-        return bool(self._requested)
-
     # --- before a request ---------------------------------------------------------------------------------------
 
     def next_step(self, video_id: str, *, now: float) -> Step:
@@ -240,9 +235,9 @@ class DeletionRules:
         recording = self._take_in_flight(video_id)
         recording.on(Event.ACCEPTED)
         recording.error = None
-        own = VideoList(named).find(video_id)
-        if own is not None and (own.is_deleted or not own.state):
-            recording.answer = own
+        own = [video for video in named if video.meeting_video_id.casefold() == video_id.casefold()]
+        if own and (own[0].is_deleted or not own[0].state):
+            recording.answer = own[0]
         others = unrequested_ids(named, requested=self._requested, gone_before=self._gone_before)
         if others:
             self.stop(

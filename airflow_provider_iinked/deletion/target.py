@@ -26,3 +26,18 @@ def check_exactly_one_target(*, package_given: bool, ids_given: bool, copies_giv
         )
     if not copies_given and not package_given:
         raise InvalidArgumentError("package_id is missing; only verified_copies can do without it. Nothing was sent.")
+
+
+def check_approval_without_preview(*, approval_given: bool, preview: bool) -> None:
+    """
+    See that a preview is not given an approval: the preview is what the approval is asked for.
+
+    :param approval_given: whether ``approval`` is given.
+    :param preview: ``preview``.
+    :raises InvalidArgumentError: when both are.
+    """
+    if approval_given and preview:
+        raise InvalidArgumentError(
+            "preview=True and approval contradict each other: preview first, then the approval, then a deletion of its "
+            "own. Nothing was sent."
+        )

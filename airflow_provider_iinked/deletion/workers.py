@@ -24,7 +24,7 @@ class Workers:
 
     def __init__(self, max_parallel: int, stopping: Callable[[], bool]) -> None:
         self._verify = ThreadPoolExecutor(max_parallel, thread_name_prefix="iinked-verify")
-        self._receipts = ThreadPoolExecutor(max(max_parallel, 1), thread_name_prefix="iinked-receipt")
+        self._receipts = ThreadPoolExecutor(max_parallel, thread_name_prefix="iinked-receipt")
         self._stopping = stopping
 
     def verify(self, work: Callable[[], R]) -> Future[R]:

@@ -18,7 +18,14 @@ from typing import Any, Final
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.api.retries import RetryBudget, backoff
-from airflow_provider_iinked.deletion.approval import Approval, plan_sha256, planned_deletion, read_plan
+from airflow_provider_iinked.deletion.approval import (
+    Approval,
+    Key,
+    approval_problem,
+    plan_entries,
+    planned_deletion,
+    read_plan,
+)
 from airflow_provider_iinked.deletion.plan import MAX_VERIFICATION_AGE
 from airflow_provider_iinked.deletion.protocols import DeletionApi
 from airflow_provider_iinked.deletion.receipts import OpenStores, PackageReceipts
@@ -33,6 +40,7 @@ from airflow_provider_iinked.exceptions import (
     ApprovalError,
     IinkedSignError,
     ServiceUnavailableError,
+    StateNotAllowedError,
     StorageError,
     TaskStoppedError,
     VerificationError,
@@ -45,6 +53,8 @@ _CONFIRM_FOR: Final = 30.0
 """Seconds for which a list that lags behind is read again at the end."""
 _MAX_ATTEMPTS: Final = 3
 """How often list, copies and receipt are made ready for one request, until they are recent enough together."""
+_NOT_AS_APPROVED: Final = (ApprovalError, StateNotAllowedError, VerificationError)
+"""With an approval, what is found to differ at one recording ends the whole deletion."""
 _CLEAN_UP_FOR: Final = 3.0
 """Seconds for receipts when the task is told to end; it is killed soon after."""
 
@@ -113,14 +123,14 @@ class _Deletion:
         self._stopped_by: IinkedSignError | None = None
         self._abandoned = False
         self._until: float | None = None
-        self._approved: Mapping[tuple[str, str], str] = {}
+        self._approved: Mapping[Key, str] = {}
         self._workers = Workers(request.max_parallel, self._is_ending)
         self._lookahead = Lookahead(request.max_parallel, MAX_VERIFICATION_AGE)
 
     def run(self) -> list[dict[str, Any]]:
         """Delete, and return one response a package."""
         targets = self._request.packages
-        if not any(target.meeting_video_ids != () for target in targets):
+        if self._request.is_empty:
             log.info("An empty list of recordings: nothing to delete, nothing was sent.")
             return [self._empty_response(target) for target in targets]
         log.info("iinked Sign API: %s", self._api.api_base)
@@ -140,21 +150,27 @@ class _Deletion:
             self._finish()
         return self._result()
 
-    def _check_approval(self, approval: Approval) -> Mapping[tuple[str, str], str]:
+    def _check_approval(self, approval: Approval) -> Mapping[Key, str]:
         """List and verify everything, and compare the plan with the approved one before anything is sent."""
         check = _Deletion(self._api, replace(self._request, preview=True, approval=None))
-        recordings = read_plan(check.run())
-        done: dict[tuple[str, str], str] = {}
+        try:
+            recordings = read_plan(check.run())
+        except _NOT_AS_APPROVED as error:
+            raise ApprovalError(
+                f"What {approval.responded_by} approved is no longer there as it was. {error}"
+            ) from error
+        done: dict[Key, str] = {}
+        gone: set[Key] = set()
         for package in check._packages:
             for video_id in package.outcome.gone_before:
+                gone.add((package.target.package_id.casefold(), video_id.casefold()))
                 done |= package.receipts.approved_before(video_id, approval.plan_sha256)
-        if plan_sha256(recordings, done=done) != approval.plan_sha256:
-            raise ApprovalError(
-                f"{approval.responded_by} approved another plan ({approval.plan_sha256}) than what is listed and "
-                "verified now. Nothing was sent. Start a new run, so that the present plan is shown."
-            )
+        now = plan_entries(recordings)
+        problem = approval_problem(approval, now, done, gone)
+        if problem is not None:
+            raise problem
         log.info("Approved by %s at %s.", approval.responded_by, approval.responded_at)
-        return {recording.key: recording.digest() for recording in recordings}
+        return now
 
     def _is_approved(self, package_id: str, video: Video, verification: Verification | None) -> bool:
         """Tell whether a recording, as it is now, is in the approved plan; all are where nobody is asked."""
@@ -178,7 +194,7 @@ class _Deletion:
             raise only.error
         if self._stopped_by is not None or any(outcome.errors for outcome in outcomes):
             raise partial_failure_error(outcomes, stopped_by=self._stopped_by)
-        for outcome in outcomes:
+        for outcome in outcomes if not self._request.preview else ():
             log.info("Package %s: %d recordings deleted.", outcome.package_id, len(outcome.deleted))
         return [
             build_response(outcome, api_base=self._api.api_base, preview=self._request.preview) for outcome in outcomes
@@ -254,10 +270,10 @@ class _Deletion:
         listed_at = time.monotonic()
         try:
             listing = VideoList(self._api.list_videos(package.target.package_id))
+            change = package.rules.take_list(listing, listed_at=listed_at)
         except IinkedSignError as error:
             self._end_package(package, error)
             return
-        change = package.rules.take_list(listing, listed_at=listed_at)
         if change.disappeared:
             # Others may delete in the same package at the same time.
             log.warning("Deleted by something else during this task: %s", ", ".join(change.disappeared))
@@ -334,6 +350,8 @@ class _Deletion:
             log.info("Video %s was deleted by something else meanwhile.", recording.id)
         if recording.state in (RecordingState.FAILED, RecordingState.GONE):
             self._apply_receipt(package, recording)
+        if self._request.approval is not None and isinstance(recording.error, _NOT_AS_APPROVED):
+            self._stop(recording.error)
 
     def _delete(self, package: _Package, recording: Recording, prepared: Future[_Prepared] | None) -> None:
         """Send requests for one recording, each after new checks, until it is settled or patience ends."""

@@ -46,7 +46,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
     :param assigned_users: who may answer, as ``HITLUser(id=..., name=...)``; checked by Airflow and again here.
     :param kwargs: what ``ApprovalOperator`` takes, such as ``response_timeout`` and ``notifiers``; ``defaults`` may
         only be ``Reject``.
-    :return: ``approved``, ``plan_sha256``, ``responded_by`` and ``responded_at``.
+    :return: ``approved``, ``plan_sha256``, ``responded_by`` and ``responded_at``; ``entries``, the digest of each
+        recording, lets an error say which one changed.
     :raises ImportError: at import, below Airflow 3.1.
     """
 
@@ -63,9 +64,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
     ) -> None:
         require_not_none(plan, "plan")
         require_bool(require_other_person, "require_other_person")
-        for name in ("body", "params"):
-            if name in kwargs:
-                raise InvalidArgumentError(f"{name} is made from the plan; leave it out.")
+        if "body" in kwargs:
+            raise InvalidArgumentError("body is made from the plan; leave it out.")
         if kwargs.get("defaults") not in (None, self.REJECT, [self.REJECT]):
             raise InvalidArgumentError(f"defaults may only be {self.REJECT!r}: a timeout must not delete anything.")
         super().__init__(subject=subject, **kwargs)
@@ -88,10 +88,10 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         digest = plan_sha256(recordings)
         if not recordings:
             self.log.info("The plan names no recording; there is nothing to approve.")
-            return {"approved": False, "plan_sha256": digest, "responded_by": None, "responded_at": None}
+            nobody = {"responded_by": None, "responded_at": None}
+            return {"approved": False, "plan_sha256": digest, **nobody, "entries": []}
         self.body = plan_table(recordings)
-        note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
-        self.params = ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
+        self.params = _form(digest)
         self.log.info("Asking for approval of %d recordings, plan %s.", len(recordings), digest)
         return super().execute(context)
 
@@ -104,15 +104,20 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         :return: ``approved``, ``plan_sha256`` (of the plan that the person saw), ``responded_by``, ``responded_at``.
         :raises ApprovalError: for an approval by nobody, by somebody who may not give it, or of another plan.
         """
-        from airflow_provider_iinked.deletion.approval import plan_sha256, read_plan
+        from airflow_provider_iinked.deletion.approval import plan_entries, plan_sha256, read_plan
 
+        # A Dag's own params are every task's params too; the answer has the form's field alone.
+        self.params = _form("")
         answer = super().execute_complete(context, event)
         seen = (answer.get("params_input") or {}).get(DIGEST_FIELD)
         by = answer.get("responded_by_user")
         approved = answer["chosen_options"] == [self.APPROVE]
+        entries: list[list[str]] = []
         if approved:
             self._check_person(context, by, timed_out=bool(event.get("timedout")))
-            digest = plan_sha256(read_plan(self.plan))
+            recordings = read_plan(self.plan)
+            digest = plan_sha256(recordings)
+            entries = [[*key, one] for key, one in plan_entries(recordings).items()]
             if seen != digest:
                 raise ApprovalError(
                     "The answer belongs to another plan than the present one: the text that was shown is old, or its "
@@ -124,6 +129,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             "plan_sha256": seen,
             "responded_by": _name_of(by),
             "responded_at": at.isoformat() if hasattr(at, "isoformat") else at,
+            "entries": entries,
         }
 
     def _check_person(self, context: Context, by: Mapping[str, Any] | None, *, timed_out: bool) -> None:
@@ -144,6 +150,12 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             )
         if starter is not None and starter in (by.get("id"), by.get("name")):
             raise ApprovalError(f"{starter} triggered this run and may not approve it. Nothing was deleted.")
+
+
+def _form(digest: str) -> ParamsDict:
+    """Make the form that carries the digest of the shown plan; nothing of the Dag's params is asked for."""
+    note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
+    return ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
 
 
 def _name_of(user: Mapping[str, Any] | None) -> str | None:

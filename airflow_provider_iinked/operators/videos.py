@@ -25,7 +25,7 @@ from airflow_provider_iinked.arguments import (
     require_int,
     require_not_none,
 )
-from airflow_provider_iinked.deletion.target import check_exactly_one_target
+from airflow_provider_iinked.deletion.target import check_approval_without_preview, check_exactly_one_target
 from airflow_provider_iinked.links import IinkedSignLink, StoredCopiesLink, push_links
 from airflow_provider_iinked.map_index import label_map_index
 
@@ -277,7 +277,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         require_not_none(meeting_video_ids, "meeting_video_ids")
         require_not_none(verified_copies, "verified_copies")
         require_not_none(approval, "approval")
-        require_bool(preview, "preview")
+        check_approval_without_preview(approval_given=approval is not NOTSET, preview=require_bool(preview, "preview"))
         require_int(min_copies, "min_copies", minimum=1)
         require_int(max_parallel, "max_parallel", minimum=1)
         check_exactly_one_target(
@@ -304,6 +304,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         self.approval = approval
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._hook: IinkedSignHook | None = None
+        self._killed = False
         self._deleted: tuple[str, list[DeletedPackage]] | None = None
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
@@ -342,6 +343,8 @@ class IinkedDeleteVideosOperator(BaseOperator):
         )
         label_map_index(context, request.ids.label if request.packages else None)
         self._hook = hook = IinkedSignHook(self.iinked_sign_conn_id)
+        if self._killed:
+            hook.stop()
         try:
             response = delete_videos(hook, request)
         finally:
@@ -370,6 +373,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Send nothing more: at most the request on its way is completed, and its receipt written."""
+        self._killed = True
         if self._hook is not None:
             self._hook.stop()
 

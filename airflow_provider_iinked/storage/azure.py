@@ -21,10 +21,12 @@ from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.lock import Lock
-from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT, PartBuffer, PartsInFlight, part_size
+from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
 
 _MAX_BLOCKS: Final = 45_000
 _COPY_POLL: Final = 0.5
+_MAX_IN_FLIGHT: Final = 4
+"""Fewer than elsewhere: the SDK's transport holds each block once more while it is sent."""
 
 
 class AzureStore(FsspecStore):
@@ -34,7 +36,7 @@ class AzureStore(FsspecStore):
 
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         super().__init__(url, token)
-        self.slots = threading.BoundedSemaphore(MAX_IN_FLIGHT)
+        self.slots = threading.BoundedSemaphore(_MAX_IN_FLIGHT)
 
     def start(self, url: str, method: str, *args: Any, **kwargs: Any) -> Future[Any]:
         """
@@ -137,10 +139,12 @@ class BlockUpload(Upload):
 
     def write(self, data: bytes) -> None:
         """Append bytes; a block is staged when it is full, while the next one is filled."""
-        self._buffer.add(data)
         self._written += len(data)
-        while self._buffer.size > self._block_size:
-            self._stage(self._block_size)
+        rest = memoryview(data)
+        while rest:
+            if self._buffer.size >= self._block_size:
+                self._stage()
+            rest = self._buffer.fill(rest, self._block_size)
 
     def publish(self) -> ObjectInfo | None:
         """Commit the blocks, if the name is free."""
@@ -148,7 +152,7 @@ class BlockUpload(Upload):
             # The bytes are kept until they are discarded: the caller may free the name and publish again.
             return self.store.put_new(self.url, self._buffer.peek())
         if self._buffer.size:
-            self._stage(self._buffer.size)
+            self._stage()
         self._in_flight.results()
         from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
 
@@ -171,12 +175,12 @@ class BlockUpload(Upload):
         self._in_flight.when_ended(lambda: None)
         self._blocks.clear()
 
-    def _stage(self, size: int) -> None:
+    def _stage(self) -> None:
         # All ids of one blob must be of one length, those of other writers included; adlfs uses this form too.
         block_id = uuid.uuid4().hex
-        data = self._buffer.take(size)
+        data = self._buffer.take()
         self._in_flight.send(
-            lambda: self.store.start(self.url, "stage_block", block_id, data, length=size, validate_content=True)
+            lambda: self.store.start(self.url, "stage_block", block_id, data, length=len(data), validate_content=True)
         )
         self._blocks.append(block_id)
 

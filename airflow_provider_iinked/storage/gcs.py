@@ -159,11 +159,13 @@ class ResumableUpload(Upload):
 
     def write(self, data: bytes) -> None:
         """Append bytes; a chunk is sent when it is full, while the next one is filled. Google takes one at a time."""
-        self._buffer.add(data)
-        while self._buffer.size > PART_SIZE:
-            if not self._location:
-                self._location = self._begin()
-            self._send(PART_SIZE, None)
+        rest = memoryview(data)
+        while rest:
+            if self._buffer.size >= PART_SIZE:
+                if not self._location:
+                    self._location = self._begin()
+                self._send(None)
+            rest = self._buffer.fill(rest, PART_SIZE)
 
     def publish(self) -> ObjectInfo | None:
         """Send the last chunk, which completes the upload if the name is free."""
@@ -175,7 +177,7 @@ class ResumableUpload(Upload):
         # Taken already: the last chunk would end the upload for good.
         if self.store.info(self.url) is not None:
             raise FileExistsError(self.url)
-        self._send(self._buffer.size, self._sent + self._buffer.size)
+        self._send(self._sent + self._buffer.size)
         try:
             _, answer = self._wait()
         except Exception:
@@ -203,9 +205,10 @@ class ResumableUpload(Upload):
         begun = initiate_upload(self.store.fs, bucket, name, content_type(self.url), mode="create")
         return str(asyncio.run_coroutine_threadsafe(begun, self.store.fs.loop).result())
 
-    def _send(self, size: int, total: int | None) -> None:
+    def _send(self, total: int | None) -> None:
         self._wait()
-        data = self._buffer.take(size)
+        data = self._buffer.take()
+        size = len(data)
         span = f"bytes {self._sent}-{self._sent + size - 1}/{'*' if total is None else total}"
         head = {"Content-Range": span, "Content-Length": str(size), "Content-Type": content_type(self.url)}
         self._under_way = self.store.start("POST", self._location, headers=head, data=data)

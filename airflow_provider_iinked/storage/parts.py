@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,7 +10,7 @@ from concurrent.futures import wait as wait_for
 from typing import Any, Final
 
 PART_SIZE: Final = 8 << 20
-MAX_IN_FLIGHT: Final = 8
+MAX_IN_FLIGHT: Final = 6
 _TICK: Final = 1.0
 _CLOSING: Final = 1.0
 
@@ -26,47 +27,57 @@ def part_size(size: int, max_parts: int) -> int:
 
 
 class PartBuffer:
-    """Collects bytes until they make up a part."""
+    """Collects bytes until they make up a part, and hands them over without another copy."""
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self.size = 0
+        self._stream = io.BytesIO()
 
-    def add(self, data: bytes) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes that are there."""
+        return self._stream.tell()
+
+    def add(self, data: bytes | memoryview) -> None:
         """
         Append bytes.
 
         :param data: the bytes.
         """
-        self._chunks.append(data)
-        self.size += len(data)
+        self._stream.write(data)
 
-    def take(self, size: int) -> bytes:
+    def fill(self, data: bytes | memoryview, size: int) -> memoryview:
         """
-        Cut the first bytes off.
+        Append bytes up to the size of a part.
 
-        :param size: how many.
+        :param data: the bytes.
+        :param size: the part's size.
+        :return: the bytes that did not fit.
+        """
+        view = memoryview(data)
+        room = max(0, size - self.size)
+        self._stream.write(view[:room])
+        return view[room:]
+
+    def take(self) -> bytes:
+        """
+        Hand over what is there.
+
         :return: the bytes.
         """
-        whole = b"".join(self._chunks)
-        taken, rest = (whole, b"") if len(whole) == size else (whole[:size], whole[size:])
-        self._chunks = [rest] if rest else []
-        self.size = len(rest)
+        taken, self._stream = self._stream.getvalue(), io.BytesIO()
         return taken
 
     def peek(self) -> bytes:
         """
-        Join what is there, and keep it.
+        Show what is there, and keep it.
 
         :return: the bytes.
         """
-        self._chunks = [b"".join(self._chunks)]
-        return self._chunks[0]
+        return self._stream.getvalue()
 
     def clear(self) -> None:
         """Forget all bytes."""
-        self._chunks.clear()
-        self.size = 0
+        self._stream = io.BytesIO()
 
 
 class PartsInFlight:

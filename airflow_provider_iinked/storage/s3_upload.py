@@ -68,10 +68,15 @@ class S3Upload(Upload):
 
     def write(self, data: bytes) -> None:
         """Append bytes; a part is sent when it is full, while the next one is filled."""
-        self._buffer.add(data)
         self._written += len(data)
-        while self._upload_id is not None and self._buffer.size >= self._part_size:
-            self._send_part(self._part_size)
+        if self._upload_id is None:
+            self._buffer.add(data)
+            return
+        rest = memoryview(data)
+        while rest:
+            rest = self._buffer.fill(rest, self._part_size)
+            if self._buffer.size >= self._part_size:
+                self._send_part()
 
     def publish(self) -> ObjectInfo | None:
         """Complete the upload, if the name is free."""
@@ -79,7 +84,7 @@ class S3Upload(Upload):
             # The bytes are kept until they are discarded: the caller may free the name and publish again.
             return self.store.put_new(self.url, self._buffer.peek(), **self._lock)
         if self._buffer.size:
-            self._send_part(self._buffer.size)
+            self._send_part()
         if self._noted is not None:
             self._noted.result()
         parts = [
@@ -139,8 +144,8 @@ class S3Upload(Upload):
         except StorageError as error:
             log.warning("%s", error)
 
-    def _send_part(self, size: int) -> None:
-        body = self._buffer.take(size)
+    def _send_part(self) -> None:
+        body = self._buffer.take()
         named = {"UploadId": self._upload_id, "PartNumber": len(self._parts) + 1}
         self._parts.send(lambda: self.store.start("upload_part", self._target, **named, Body=body))
 

@@ -186,12 +186,12 @@ class SftpUpload(Upload):
             raise StorageError(f"The upload of {self.url} has ended.")
         self._buffer.add(data)
         if self._buffer.size >= _WRITE_SIZE:
-            self.store._wait(self._stream.write(self._buffer.take(self._buffer.size)))
+            self.store._wait(self._stream.write(self._buffer.take()))
 
     def publish(self) -> ObjectInfo | None:
         """Sync and close the file, and rename it."""
         if self._stream is not None:
-            self.store._wait(self._finish(self._buffer.take(self._buffer.size)))
+            self.store._wait(self._finish(self._buffer.take()))
             self._stream = None
         self.store._rename(self._temporary, self._path)
         return self.store.info(self.url)

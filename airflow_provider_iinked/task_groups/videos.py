@@ -1,4 +1,4 @@
-"""The chain as one call: wait until archived, download and prove the copies, delete exactly what was proved."""
+"""The chain as one call: wait until archived, download and verify the copies, delete exactly what was verified."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import task_group
 
-from airflow_provider_iinked.arguments import ALL, DEFAULT_CONN_ID
+from airflow_provider_iinked.arguments import ALL, DEFAULT_CONN_ID, require_bool
+from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 
@@ -16,8 +17,8 @@ from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 @task_group(group_id="archive_and_delete_videos")
 def archive_and_delete_videos(
     *,
-    package_id: str,
-    destination: str,
+    package_id: str | Sequence[str],
+    destination: str | Sequence[str],
     meeting_video_ids: str | Sequence[str] = ALL,
     min_videos: int = 1,
     on_failed: str = "fail",
@@ -26,27 +27,36 @@ def archive_and_delete_videos(
     deferrable: bool | None = None,
     max_parallel: int = 4,
     check_size: bool = True,
-    check_media: bool = False,
+    check_media: bool | str = False,
+    media_spool_dir: str | None = None,
     package_fields: Sequence[str] = (),
+    retain_for: str | None = None,
+    retention_mode: str = "COMPLIANCE",
     recheck: str = "sha256",
+    min_copies: int = 1,
     preview: bool = False,
+    approval: bool | Sequence[Any] = False,
+    require_other_person: bool = False,
+    response_timeout: timedelta | None = None,
     signing_conn_id: str | None = None,
     iinked_sign_conn_id: str = DEFAULT_CONN_ID,
 ) -> None:
     """
-    Wait for a package's recordings, copy and prove them, then delete exactly those.
+    Wait for a package's recordings, copy and verify them, then delete exactly those.
 
-    Its tasks are ``wait``, ``download`` and ``delete``. One package:
+    Its tasks are ``wait``, ``download`` and ``delete``; with ``approval`` also ``preview`` and ``approve``, before
+    ``delete``. One package, or a list of them for one task each:
     ``archive_and_delete_videos(package_id=..., destination=...)``. Many:
     ``archive_and_delete_videos.partial(destination=...).expand(package_id=[...])``; what is not expanded goes into
     ``partial``. Another name, retries and the like:
     ``archive_and_delete_videos.override(group_id=..., default_args={...})``.
 
     It may be cleared and run again as a whole: recordings that are deleted on the platform are not waited for, and
-    count as done when their proved copies lie at the destination. One that was deleted without a copy is an error.
+    count as done when their verified copies lie at the destination. One that was deleted without a copy is an error.
 
-    :param package_id: the package. (templated)
-    :param destination: URL with an explicit scheme that ``ObjectStoragePath`` opens. (templated)
+    :param package_id: the package, or a list of packages. (templated)
+    :param destination: URL with an explicit scheme that ``ObjectStoragePath`` opens, or several in different failure
+        domains. (templated)
     :param meeting_video_ids: one id or several; ``"*"`` for all that are listed. (templated)
     :param min_videos: without a selection: how many recordings must be archived or already deleted.
     :param on_failed: what a failed recording means: ``fail``, ``wait``, or ``ignore`` (it is left out).
@@ -54,16 +64,29 @@ def archive_and_delete_videos(
     :param timeout: seconds after which the wait fails.
     :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` where it is None.
         Without, the wait frees its worker between two looks (``mode="reschedule"``).
-    :param max_parallel: how many recordings of a package are fetched at a time.
+    :param max_parallel: how many recordings are fetched, or verified, at a time.
     :param check_size: whether a copy must have the API's ``size``.
     :param check_media: whether a recording must play, and as long as the API's ``duration`` says (extra ``media``).
+    :param media_spool_dir: folder of the worker for recordings while they are played; the system's temporary one where
+        it is None.
     :param package_fields: names of package fields to keep in the custody records.
-    :param recheck: how copies are proved again right before the deletion: ``sha256`` or ``metadata``.
+    :param retain_for: for how long the store locks each copy, such as ``P10Y``, or until which date; None for no lock.
+        (templated)
+    :param retention_mode: ``COMPLIANCE`` (nobody can lift the lock) or ``GOVERNANCE``.
+    :param recheck: how copies are verified again right before the deletion: ``sha256`` or ``metadata``.
+    :param min_copies: in how many failure domains verified copies of a recording must lie.
     :param preview: True to do all but send the deletions.
+    :param approval: True to ask a person before the deletion, or the users who may answer, as
+        ``HITLUser(id=..., name=...)``. Airflow 3.1 and newer.
+    :param require_other_person: with ``approval``: True to refuse an answer by the user who triggered the run.
+    :param response_timeout: with ``approval``: how long to wait for an answer; without one nothing is deleted.
     :param signing_conn_id: the Airflow connection whose password is the private key that signs records and receipts;
         None for no signatures. (templated)
     :param iinked_sign_conn_id: the Airflow connection. (templated)
+    :raises InvalidArgumentError: when arguments contradict each other.
+    :raises ImportError: with ``approval``, below Airflow 3.1.
     """
+    _check_approval_arguments(approval, require_other_person, response_timeout, preview)
     common: dict[str, Any] = {"package_id": package_id, "iinked_sign_conn_id": iinked_sign_conn_id}
     wait = IinkedVideosArchivedSensor(
         task_id="wait",
@@ -85,17 +108,55 @@ def archive_and_delete_videos(
         check_media=check_media,
         # What has failed is never archived, so a selection that may ignore it must be able to leave it out.
         allow_partial=on_failed == "ignore",
+        media_spool_dir=media_spool_dir,
         package_fields=package_fields,
+        retain_for=retain_for,
+        retention_mode=retention_mode,
         signing_conn_id=signing_conn_id,
         **common,
     )
     copies: Any = download.output
-    delete = IinkedDeleteVideosOperator(
-        task_id="delete",
-        verified_copies=copies,
-        recheck=recheck,
-        preview=preview,
-        signing_conn_id=signing_conn_id,
+    deletion: dict[str, Any] = {
+        "verified_copies": copies,
+        "recheck": recheck,
+        "min_copies": min_copies,
+        "max_parallel": max_parallel,
+        "signing_conn_id": signing_conn_id,
         **common,
+    }
+    wait >> download
+    if approval is False:
+        delete = IinkedDeleteVideosOperator(task_id="delete", preview=preview, **deletion)
+        download >> delete
+        return
+    # Only here: the module cannot be imported below Airflow 3.1, and says so.
+    from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
+
+    look = IinkedDeleteVideosOperator(task_id="preview", preview=True, **deletion)
+    approve = IinkedApproveDeletionOperator(
+        task_id="approve",
+        plan=look.output,
+        require_other_person=require_other_person,
+        response_timeout=response_timeout,
+        assigned_users=None if approval is True else list(approval),
     )
-    wait >> download >> delete
+    delete = IinkedDeleteVideosOperator(task_id="delete", approval=approve.output, **deletion)
+    download >> look >> approve >> delete
+
+
+def _check_approval_arguments(
+    approval: object, require_other_person: object, response_timeout: object, preview: object
+) -> None:
+    """See at parse time that an approval is either asked for in full or not at all."""
+    people = isinstance(approval, (list, tuple)) and approval
+    if not isinstance(approval, bool) and not people:
+        raise InvalidArgumentError(
+            "approval must be True, False or a list of the users who may answer; it is given, and empty or no list."
+        )
+    other = require_bool(require_other_person, "require_other_person")
+    if approval is False and (other or response_timeout is not None):
+        raise InvalidArgumentError("require_other_person and response_timeout need approval.")
+    if approval is not False and require_bool(preview, "preview"):
+        raise InvalidArgumentError(
+            "approval does not go with preview=True: with approval a preview comes first anyway."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,9 @@ from airflow_provider_iinked.deletion.approval import (
     MAX_ROWS,
     PlannedCopy,
     PlannedDeletion,
+    approval_problem,
     parse_approval,
+    plan_entries,
     plan_sha256,
     plan_table,
     read_plan,
@@ -118,7 +121,6 @@ def test_a_persons_yes_is_read():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (None, "not the output of an approval task"),
         ("Approve", "not the output of an approval task"),
         ([YES], "not the output of an approval task"),
         ({"approved": True}, "not the output of an approval task"),
@@ -130,12 +132,67 @@ def test_a_persons_yes_is_read():
         (YES | {"plan_sha256": None}, "no digest"),
         (YES | {"plan_sha256": "short"}, "no digest"),
         (YES | {"responded_at": None}, "no time"),
+        (YES | {"entries": [["p1", "v1", "d" * 64]]}, "do not agree"),
+        (YES | {"entries": "all"}, "do not agree"),
+        (YES | {"approved": False, "responded_by": None, "plan_sha256": plan_sha256([ONE])}, "answer of nobody"),
     ],
     ids=repr,
 )
 def test_everything_else_is_no_approval(value, reason):
     with pytest.raises(ApprovalError, match=reason):
         parse_approval(value)
+
+
+@pytest.mark.parametrize("value", [None, "", "None", " ", {}, []], ids=repr)
+def test_an_approval_that_was_given_and_is_empty_is_refused(value):
+    with pytest.raises(InvalidArgumentError, match="approval is empty"):
+        parse_approval(value)
+
+
+def approval_of(*recordings):
+    return parse_approval(
+        YES
+        | {
+            "plan_sha256": plan_sha256(recordings),
+            "entries": [[*key, one] for key, one in plan_entries(recordings).items()],
+        }
+    )
+
+
+def test_the_answer_to_an_empty_plan_allows_nothing():
+    nobody = parse_approval({"approved": False, "plan_sha256": plan_sha256([]), "responded_by": None})
+    assert approval_problem(nobody, {}, {}, ()) is None
+    assert approval_problem(nobody, plan_entries([ONE]), {}, ()) is not None
+
+
+def test_what_was_approved_may_be_deleted():
+    assert approval_problem(approval_of(ONE, TWO), plan_entries([TWO, ONE]), {}, ()) is None
+
+
+def test_what_an_earlier_try_deleted_completes_the_plan():
+    assert approval_problem(approval_of(ONE, TWO), plan_entries([TWO]), plan_entries([ONE]), [ONE.key]) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "gone", "reason"),
+    [
+        ([ONE, TWO, replace(ONE, meeting_video_id="v3")], [], "not in the approved plan: p1/v3"),
+        ([ONE, replace(TWO, size=7)], [], "changed since, .*: p1/v2"),
+        ([ONE], [TWO.key], "gone, without a receipt of this task: p1/v2"),
+        ([ONE], [], "in the approved plan and not in this deletion: p1/v2"),
+        ([replace(ONE, package_id="p9")], [], "approval is of another plan"),
+    ],
+)
+def test_an_error_says_what_is_not_as_it_was_approved(now, gone, reason):
+    problem = approval_problem(approval_of(ONE, TWO), plan_entries(now), {}, gone)
+    assert re.search(reason, str(problem))
+    assert "Nothing was sent" in str(problem)
+
+
+def test_an_answer_without_entries_still_refuses_another_plan():
+    plain = parse_approval(YES | {"plan_sha256": plan_sha256([ONE])})
+    assert approval_problem(plain, plan_entries([ONE]), {}, ()) is None
+    assert approval_problem(plain, plan_entries([TWO]), {}, ()) is not None
 
 
 def test_the_table_shows_each_recording_with_its_copies_and_locks():

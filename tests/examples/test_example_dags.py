@@ -5,13 +5,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from airflow_provider_iinked.simulator import IinkedSimulator
 from airflow_provider_iinked.simulator.demo import EMPTY, PAIR, ROOM, fill, video_id
+from tests.examples.conftest import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
 RunExample = "Callable[..., list[dict[str, Any]]]"
 
 
@@ -58,7 +61,7 @@ def test_nightly_sweep_takes_every_package_with_something_archived_and_leaves_wh
     (run,) = run_example("iinked_sign_nightly_sweep")
 
     assert run["state"] == "success"
-    assert EMPTY not in sum(run["tasks"]["packages"]["xcom"], [])
+    assert all(EMPTY not in batch for batch in run["tasks"]["packages"]["xcom"])
     assert copies_below(tmp_path / "destination") == archived
     assert sorted(iinked_simulator.ledger.deletions) == sorted(archived)
     assert video_id(ROOM, 3) not in archived
@@ -206,3 +209,14 @@ def test_the_retention_radar_is_quiet_when_nothing_ends_soon(
 
     assert run["state"] == "success"
     assert run["tasks"]["ends_soon"]["xcom"] == [[PAIR]]
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="approval needs Airflow 3.1")
+def test_evidence_grade_locks_two_copies_and_asks_another_person_before_the_deletion() -> None:
+    group = "archive_and_delete_videos"
+    dag = load("iinked_sign_evidence_grade").dag
+    download, delete = dag.get_task(f"{group}.download"), dag.get_task(f"{group}.delete")
+    assert (len(download.destination), download.retain_for, delete.min_copies) == (2, "P10Y", 2)
+    assert dag.get_task(f"{group}.approve").require_other_person is True
+    assert dag.get_task(f"{group}.approve").upstream_task_ids == {f"{group}.preview"}
+    assert f"{group}.approve" in delete.upstream_task_ids

@@ -50,8 +50,8 @@ def test_what_was_approved_is_deleted_and_its_receipts_say_by_whom(planned):
 
 @pytest.mark.parametrize("approval", [None, "", {}, {**ANSWER, "plan_sha256": "a" * 64, "approved": False}])
 def test_what_is_no_persons_yes_deletes_nothing(planned, approval):
-    if approval is None:
-        refused(planned, exceptions.InvalidArgumentError, "approval is None", approval=approval)
+    if not approval:
+        refused(planned, exceptions.InvalidArgumentError, "approval is", approval=approval)
     else:
         refused(planned, approval=approval)
 
@@ -61,10 +61,8 @@ def test_the_approval_of_another_plan_deletes_nothing(planned):
 
 
 def test_a_recording_that_changed_since_deletes_nothing(planned):
-    chain, arguments, _ = planned
-    chain.sim.set_fields("p", "b", duration="PT9S")
-    error = exceptions.VerificationError if "verified_copies" in arguments else exceptions.ApprovalError
-    refused(planned, error)
+    planned[0].sim.set_fields("p", "b", duration="PT9S")
+    refused(planned)
 
 
 def test_a_copy_that_was_spoilt_since_deletes_nothing(planned):
@@ -72,7 +70,7 @@ def test_a_copy_that_was_spoilt_since_deletes_nothing(planned):
     if "verified_copies" not in arguments:
         pytest.skip("there is no copy")
     chain.path("p", "b.mp4").write_bytes(b"spoilt")
-    refused(planned, exceptions.VerificationError, "not verified")
+    refused(planned, match="no longer there as it was.*not verified")
 
 
 def test_a_recording_that_appeared_since_deletes_nothing(planned):

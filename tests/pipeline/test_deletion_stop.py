@@ -101,8 +101,13 @@ def test_on_kill_before_the_first_request_sends_none(dozen):
     judge(chain, package, [])
 
 
-def test_on_kill_without_a_running_task_does_nothing():
-    IinkedDeleteVideosOperator(task_id="delete", package_id="p", meeting_video_ids="v").on_kill()
+def test_on_kill_before_the_task_has_begun_lets_it_send_nothing(dozen):
+    chain, _, _, copies = dozen
+    task = IinkedDeleteVideosOperator(task_id="delete", verified_copies=copies)
+    task.on_kill()
+    with pytest.raises(exceptions.TaskStoppedError):
+        task.execute({})
+    assert chain.ledger.requests() == []
 
 
 @pytest.mark.parametrize("call", ["list", "delete"])

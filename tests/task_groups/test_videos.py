@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from airflow_provider_iinked.simulator import IinkedSimulator
 
+AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
 HEAD = """
     # a dag of airflow
     from datetime import datetime
@@ -127,3 +129,51 @@ def test_another_name_and_default_arguments_go_through_override(run_dag: Callabl
     assert set(dag.task_ids) == {"evidence.wait", "evidence.download", "evidence.delete"}
     assert {task.retries for task in dag.tasks} == {4}
     assert dag.get_task("evidence.delete").upstream_task_ids == {"evidence.download"}
+
+
+def _tasks_of(**arguments: Any) -> Any:
+    from airflow.providers.common.compat.sdk import DAG
+
+    from airflow_provider_iinked.task_groups.videos import archive_and_delete_videos
+
+    with DAG(dag_id="approved", schedule=None) as dag:
+        archive_and_delete_videos(package_id=["p", "q"], destination=["file:///x", "s3://b/x"], **arguments)
+    return {task.task_id.rpartition(".")[2]: task for task in dag.tasks}
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="approval needs Airflow 3.1")
+def test_an_approval_stands_between_a_preview_and_the_deletion() -> None:
+    people = [{"id": "ada", "name": "Ada"}]
+    tasks = _tasks_of(approval=people, require_other_person=True, min_copies=2)
+    order = {name: {one.rpartition(".")[2] for one in task.upstream_task_ids} for name, task in tasks.items()}
+    assert order["preview"] == {"download"}
+    assert order["approve"] == {"preview"}
+    assert {"approve"} <= order["delete"] <= {"approve", "download"}
+    assert (tasks["preview"].preview, tasks["delete"].preview) == (True, False)
+    assert (tasks["preview"].min_copies, tasks["delete"].min_copies) == (2, 2)
+    assert tasks["approve"].require_other_person is True
+    assert [dict(user) for user in tasks["approve"].assigned_users] == people
+
+
+@pytest.mark.skipif(AIRFLOW >= (3, 1), reason="this Airflow has approvals")
+def test_below_airflow_3_1_an_approval_is_a_clear_error_at_parse_time() -> None:
+    with pytest.raises(ImportError, match=r"Airflow 3\.1 or newer"):
+        _tasks_of(approval=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"approval": []}, "given, and empty"),
+        ({"approval": None}, "given, and empty"),
+        ({"approval": "ada"}, "given, and empty or no list"),
+        ({"require_other_person": True}, "need approval"),
+        ({"approval": True, "preview": True}, "does not go with preview"),
+    ],
+    ids=str,
+)
+def test_an_approval_is_asked_for_in_full_or_not_at_all(arguments: dict[str, Any], reason: str) -> None:
+    from airflow_provider_iinked.exceptions import InvalidArgumentError
+
+    with pytest.raises(InvalidArgumentError, match=reason):
+        _tasks_of(**arguments)

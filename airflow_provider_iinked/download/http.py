@@ -29,7 +29,6 @@ from airflow_provider_iinked.exceptions import TransferError
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
-_MAX_READ: Final = 256 << 10
 _FLUSH_AFTER: Final = 0.5
 _PARTS: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<netloc>[^/?#]*)(?P<target>[^#]*)")
 _NOT_IN_A_REQUEST_LINE: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -49,6 +48,7 @@ class RecordingStream:
     def __init__(self, response: HTTPResponse) -> None:
         self._response = response
         self._error: Exception | None = None
+        self._buffer = bytearray()
         self.status = response.status
         headers: dict[str, list[str]] = {}
         for name, value in response.getheaders():
@@ -67,20 +67,33 @@ class RecordingStream:
         """
         if self._error is not None:
             raise _not_reached(self._error)
-        pieces: list[bytes] = []
-        missing = size
+        if len(self._buffer) != size:
+            self._buffer = bytearray(size)
+        filled = 0
         flush_at = time.monotonic() + _FLUSH_AFTER
-        try:
-            while missing and (piece := self._response.read1(min(missing, _MAX_READ))):
-                pieces.append(piece)
-                missing -= len(piece)
-                if size - missing >= minimum and time.monotonic() > flush_at:
-                    break
-        except (HTTPException, OSError, ValueError) as error:
-            if not pieces:
-                raise _not_reached(error) from None
-            self._error = error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        with memoryview(self._buffer) as view:
+            try:
+                while filled < size and (count := self._read_into(view[filled:])):
+                    filled += count
+                    if filled >= minimum and time.monotonic() > flush_at:
+                        break
+            except (HTTPException, OSError, ValueError) as error:
+                if not filled:
+                    raise _not_reached(error) from None
+                self._error = error
+            return bytes(view[:filled])
+
+    def _read_into(self, view: memoryview) -> int:
+        """Take what is there with one call of the system. One buffer for all: many small ones fragment the memory."""
+        response = self._response
+        if response.chunked or response.fp is None:
+            piece = response.read1(len(view))
+            view[: len(piece)] = piece
+            return len(piece)
+        count: int = response.fp.readinto1(view if response.length is None else view[: response.length])
+        if response.length is not None:
+            response.length -= count
+        return count
 
     def close(self) -> None:
         """Let go of the body."""

@@ -42,10 +42,9 @@ def object_dataset(uri: str) -> tuple[str, str]:
     :param uri: the copy's URL.
     :return: namespace and name.
     """
-    parts = urlsplit(uri)
-    if parts.scheme in ("file", "local"):
-        return "file", parts.path
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.strip("/") or "/"
+    from airflow_provider_iinked.storage import dataset_name
+
+    return dataset_name(uri)
 
 
 def asset_uri(uri: str) -> str:

@@ -11,7 +11,17 @@ from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.registry import is_registered, register_store, store_class
 
-__all__ = ["Lock", "ObjectIdentity", "ObjectInfo", "Store", "Upload", "console_url", "open_store", "register_store"]
+__all__ = [
+    "Lock",
+    "ObjectIdentity",
+    "ObjectInfo",
+    "Store",
+    "Upload",
+    "console_url",
+    "dataset_name",
+    "open_store",
+    "register_store",
+]
 
 
 def open_store(url: str, run_token: str | None = None) -> Store:
@@ -27,6 +37,17 @@ def open_store(url: str, run_token: str | None = None) -> Store:
     :raises StorageError: when it cannot be opened.
     """
     return store_class(url.partition("://")[0])(url, run_token or NO_RUN)
+
+
+def dataset_name(url: str) -> tuple[str, str]:
+    """
+    Name an object or a folder as OpenLineage's naming rules have it, without an Airflow connection id.
+
+    :param url: its URL, such as ``abfs://conn_id@container/prefix/package/copy.mp4``.
+    :return: namespace and name.
+    """
+    scheme = url.partition("://")[0]
+    return (store_class(scheme) if is_registered(scheme) else Store).dataset_name(url)
 
 
 def console_url(folder: str) -> str | None:

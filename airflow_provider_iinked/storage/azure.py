@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import re
 import threading
 import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
@@ -107,6 +109,15 @@ class AzureStore(FsspecStore):
 
     def _start_upload(self, url: str, size: int) -> Upload:
         return BlockUpload(self, url, size)
+
+    @classmethod
+    def dataset_name(cls, url: str) -> tuple[str, str]:
+        """Name a blob as OpenLineage does: container and account, and the path with a slash in front."""
+        parts = urlsplit(url)
+        conn_id, _, container = parts.netloc.rpartition("@")
+        account = _account_of(conn_id)
+        host = f"@{account}.dfs.core.windows.net" if account else ""
+        return f"abfss://{container}{host}", f"/{parts.path.strip('/')}"
 
     @classmethod
     def console_url(cls, folder: str) -> str | None:
@@ -207,3 +218,17 @@ def _settings(url: str) -> Any:
 def _info_of(answer: Mapping[str, Any], size: int) -> ObjectInfo:
     """Read what Azure answers to a write; a version is left out, since its listing names none."""
     return read_info({"etag": answer.get("etag"), "last_modified": answer.get("last_modified"), "size": size})
+
+
+def _account_of(conn_id: str) -> str | None:
+    """Read a storage account's name from its Airflow connection; None where the connection does not say."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    if not conn_id:
+        return None
+    connection = BaseHook.get_connection(conn_id)
+    text = connection.extra_dejson.get("connection_string")
+    if isinstance(text, str) and (named := re.search(r"AccountName=([^;]+)", text, re.IGNORECASE)):
+        return named[1].strip()
+    host = str(connection.host or "").rpartition("://")[2].partition("/")[0]
+    return host.partition(".")[0] or connection.login or None

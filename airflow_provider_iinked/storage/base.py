@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
 from airflow_provider_iinked.storage.errors import translate_errors
@@ -402,6 +403,17 @@ class Store(ABC):
         :return: the page; None where there is none that a browser can open.
         """
         return None
+
+    @classmethod
+    def dataset_name(cls, url: str) -> tuple[str, str]:
+        """
+        Name an object or a folder as OpenLineage does, without an Airflow connection id.
+
+        :param url: its URL.
+        :return: namespace and name.
+        """
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.strip("/") or "/"
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:

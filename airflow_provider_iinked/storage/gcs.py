@@ -131,6 +131,12 @@ class GcsStore(FsspecStore):
         return ResumableUpload(self, url, size)
 
     @classmethod
+    def dataset_name(cls, url: str) -> tuple[str, str]:
+        """Name an object as OpenLineage does: ``gs`` whichever spelling of the scheme the URL has."""
+        namespace, name = super().dataset_name(url)
+        return f"gs://{namespace.partition('://')[2]}", name
+
+    @classmethod
     def console_url(cls, folder: str) -> str | None:
         """Name the bucket's page in Google's console."""
         parts = urlsplit(folder)

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Sequence
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Upload
@@ -31,6 +32,11 @@ class LocalStore(FsspecStore):
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         super().__init__(url, token)
         self._synced_dirs: set[str] = set()
+
+    @classmethod
+    def dataset_name(cls, url: str) -> tuple[str, str]:
+        """Name a file as OpenLineage does."""
+        return "file", urlsplit(url).path
 
     def failure_domain(self, url: str) -> str:
         """Name the file system that a file is on, or will be on."""

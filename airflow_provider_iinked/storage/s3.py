@@ -358,6 +358,12 @@ class S3Store(Store):
         return super().ensure_lock(url, lock)
 
     @classmethod
+    def dataset_name(cls, url: str) -> tuple[str, str]:
+        """Name an object as OpenLineage does: ``s3`` whichever spelling of the scheme the URL has."""
+        namespace, name = super().dataset_name(url)
+        return f"s3://{namespace.partition('://')[2]}", name
+
+    @classmethod
     def console_url(cls, folder: str) -> str | None:
         """Name the bucket's page in Amazon's console; another provider's store has none there."""
         if _has_own_endpoint(folder):

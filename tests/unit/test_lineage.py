@@ -16,10 +16,41 @@ from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator,
         ("file:///data/p/v.mp4", ("file", "/data/p/v.mp4")),
         ("s3://aws_prod@bucket/a/p/v.mp4", ("s3://bucket", "a/p/v.mp4")),
         ("gs://bucket/v.mp4", ("gs://bucket", "v.mp4")),
+        ("s3a://aws_prod@bucket/a/v.mp4", ("s3://bucket", "a/v.mp4")),
+        ("gcs://conn@bucket/a/v.mp4", ("gs://bucket", "a/v.mp4")),
+        ("abfs://container/a/v.mp4", ("abfss://container", "/a/v.mp4")),
+        ("sftp://conn@host/data/v.mp4", ("sftp://host", "data/v.mp4")),
     ],
 )
 def test_a_copy_is_named_without_its_connection(uri, names):
     assert object_dataset(uri) == names
+
+
+def test_copies_have_the_names_that_the_openlineage_client_gives_them():
+    naming = pytest.importorskip("openlineage.client.naming.dataset", reason="this client names no datasets")
+    for theirs, uri in [
+        (naming.S3("bucket", "a/v.mp4"), "s3a://conn@bucket/a/v.mp4"),
+        (naming.GCS("bucket", "a/v.mp4"), "gcs://conn@bucket/a/v.mp4"),
+        (naming.LocalFileSystem("/data/v.mp4"), "file:///data/v.mp4"),
+    ]:
+        assert object_dataset(uri) == (theirs.get_namespace(), theirs.get_name())
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        {"extra": {"connection_string": "DefaultEndpointsProtocol=https;AccountName=evidence;AccountKey=aGVsbG8="}},
+        {"host": "https://evidence.blob.core.windows.net/"},
+        {"host": "evidence.blob.core.windows.net"},
+        {"login": "evidence"},
+    ],
+    ids=["connection string", "url", "host", "login"],
+)
+def test_a_blob_is_named_by_container_and_account(connection, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_BLOBS", json.dumps({"conn_type": "wasb", **connection}))
+    naming = pytest.importorskip("openlineage.client.naming.dataset", reason="this client names no datasets")
+    theirs = naming.ABFSS("container", "evidence", "/a/v.mp4")
+    assert object_dataset("abfs://blobs@container/a/v.mp4") == (theirs.get_namespace(), theirs.get_name())
 
 
 @pytest.mark.parametrize(

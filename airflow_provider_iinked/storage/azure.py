@@ -19,10 +19,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
-from airflow_provider_iinked.storage.errors import translate_errors
-from airflow_provider_iinked.storage.fsspec_store import FsspecStore
+from airflow_provider_iinked.storage.fsspec_store import ConditionalStore
 from airflow_provider_iinked.storage.layout import NO_RUN
-from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
 
 _MAX_BLOCKS: Final = 45_000
@@ -31,7 +29,7 @@ _MAX_IN_FLIGHT: Final = 4
 """Fewer than elsewhere: the SDK's transport holds each block once more while it is sent."""
 
 
-class AzureStore(FsspecStore):
+class AzureStore(ConditionalStore):
     """Azure Blob Storage and Data Lake, through adlfs."""
 
     extra: ClassVar[str | None] = "azure"
@@ -66,26 +64,8 @@ class AzureStore(FsspecStore):
         """
         return self.start(url, method, *args, **kwargs).result()
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
-        """Write a small blob if its name is free."""
-        if lock is not None:
-            self.require_locks(url)
-        with translate_errors("write", url):
-            try:
-                self.put_new(url, data)
-            except FileExistsError:
-                return False
-            return True
-
     def put_new(self, url: str, data: bytes) -> ObjectInfo:
-        """
-        Write a blob in one request, only if its name is free.
-
-        :param url: the blob.
-        :param data: its bytes.
-        :return: what the store says about it.
-        :raises FileExistsError: when the name is taken, be it by ourselves, if only the answer was lost.
-        """
+        """Write a blob in one request, only if its name is free."""
         from azure.core.exceptions import ResourceExistsError
 
         try:

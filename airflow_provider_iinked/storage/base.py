@@ -214,7 +214,6 @@ class Store(ABC):
         :raises StorageError: when it cannot be listed.
         """
 
-    @abstractmethod
     def read_bytes(self, url: str) -> bytes | None:
         """
         Read a small object.
@@ -223,6 +222,10 @@ class Store(ABC):
         :return: its bytes; None when it does not exist.
         :raises StorageError: when it cannot be read.
         """
+        try:
+            return b"".join(self.read_chunks(url))
+        except FileNotFoundError:
+            return None
 
     def read_json(self, url: str) -> tuple[bool, Any]:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
@@ -166,6 +167,32 @@ class FsspecStore(Store):
 
     def _start_upload(self, url: str, size: int) -> Upload:
         return TempThenRenameUpload(self, url, size)
+
+
+class ConditionalStore(FsspecStore):
+    """A store whose own requests carry the condition that a name is free."""
+
+    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
+        """Write a small object if its name is free."""
+        if lock is not None:
+            self.require_locks(url)
+        with translate_errors("write", url):
+            try:
+                self.put_new(url, data)
+            except FileExistsError:
+                return False
+            return True
+
+    @abstractmethod
+    def put_new(self, url: str, data: bytes) -> ObjectInfo:
+        """
+        Write an object in one request, only if its name is free.
+
+        :param url: the object.
+        :param data: its bytes.
+        :return: what the store says about it.
+        :raises FileExistsError: when the name is taken, be it by ourselves, if only the answer was lost.
+        """
 
 
 class StreamUpload(Upload):

@@ -20,15 +20,14 @@ from urllib.parse import quote, urlsplit
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
 from airflow_provider_iinked.storage.errors import translate_errors
-from airflow_provider_iinked.storage.fsspec_store import FsspecStore
-from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.fsspec_store import ConditionalStore
 from airflow_provider_iinked.storage.parts import PART_SIZE, PartBuffer
 
 _OBJECT: Final = "b/{}/o/{}"
 _IF_FREE: Final = {"ifGenerationMatch": "0"}
 
 
-class GcsStore(FsspecStore):
+class GcsStore(ConditionalStore):
     """Google Cloud Storage, through gcsfs."""
 
     extra: ClassVar[str | None] = "gcs"
@@ -74,26 +73,8 @@ class GcsStore(FsspecStore):
             except FileNotFoundError:
                 return None
 
-    def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
-        """Write a small object if its name is free."""
-        if lock is not None:
-            self.require_locks(url)
-        with translate_errors("write", url):
-            try:
-                self.put_new(url, data)
-            except FileExistsError:
-                return False
-            return True
-
     def put_new(self, url: str, data: bytes) -> ObjectInfo:
-        """
-        Write an object in one request, only if its name is free.
-
-        :param url: the object.
-        :param data: its bytes.
-        :return: what the store says about it.
-        :raises FileExistsError: when the name is taken, be it by ourselves, if only the answer was lost.
-        """
+        """Write an object in one request, only if its name is free."""
         from gcsfs.core import simple_upload
 
         bucket, name = self.place(url)

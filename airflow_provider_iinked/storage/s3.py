@@ -169,13 +169,6 @@ class S3Store(Store):
                     return
                 more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def read_bytes(self, url: str) -> bytes | None:
-        """Read a small object, with one request."""
-        try:
-            return b"".join(self.read_chunks(url))
-        except FileNotFoundError:
-            return None
-
     def read_chunks(self, url: str) -> Iterator[bytes]:
         """Read an object in one request; where that breaks off, go on behind the last byte of the same object."""
         done, failures, seen = 0, 0, ""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Upload
+from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import folder_of, temporary, without_suffix
@@ -49,11 +49,8 @@ class SftpStore(FsspecStore):
         return asyncio.run_coroutine_threadsafe(run(), self.fs.loop).result()
 
     def read_bytes(self, url: str) -> bytes | None:
-        """Read a small file."""
-        try:
-            return b"".join(self.read_chunks(url))
-        except FileNotFoundError:
-            return None
+        """Read a small file, over the channel that :meth:`read_chunks` takes."""
+        return Store.read_bytes(self, url)
 
     def read_chunks(self, url: str) -> Iterator[bytes]:
         """Read a file in pieces; asyncssh splits them into packets of a size that the server takes."""

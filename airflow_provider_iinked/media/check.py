@@ -1,7 +1,7 @@
 """
 Check a recording that lies in a file: can a player play it to its end?
 
-FFmpeg reads it in a process of its own (docs/decisions/0021-ffmpeg-in-a-process-of-its-own.md), so that a file which
+FFmpeg reads it in a process of its own (docs/decisions/0011-ffmpeg-in-a-process-of-its-own.md), so that a file which
 crashes or hangs FFmpeg harms no worker, and so that a stop takes effect at once.
 """
 

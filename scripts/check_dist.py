@@ -17,7 +17,7 @@ PACKAGE = "airflow_provider_iinked"
 # What may be missing for a module that is of use only where it is there.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
-optional = {"pytest", "flask_appbuilder", "wtforms"}
+optional = {"pytest", "flask_appbuilder", "wtforms", "av", "rfc3161_client", "matplotlib"}
 package = importlib.import_module(sys.argv[1])
 count = 0
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
@@ -49,15 +49,16 @@ def build() -> tuple[Path, Path]:
 def check_contents(wheel: Path, sdist: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    strangers = {top for top in tops if top != PACKAGE and not top.endswith(".dist-info")}
-    assert not strangers, f"the wheel holds {strangers}"
-    assert f"{PACKAGE}/py.typed" in names, "the wheel has no py.typed"
+    others = {top for top in tops if top != PACKAGE and not top.endswith(".dist-info")}
+    assert not others, f"the wheel holds {others}"
+    for needed in ("py.typed", "custody/templates/report.html.j2"):
+        assert f"{PACKAGE}/{needed}" in names, f"the wheel has no {needed}"
     assert not [name for name in names if "/tests/" in name or name.endswith(".pyc")]
     with tarfile.open(sdist) as archive:
         packed = archive.getnames()
     assert any("/example_dags/" in name for name in packed), "the sdist has no example Dags"
-    litter = [name for name in packed if any(part in name for part in ("/.venv", "/.demo", "/.airflow", "__pycache__"))]
-    assert not litter, f"the sdist holds {litter[:3]}"
+    leftovers = [name for name in packed if any(part in name for part in ("/.venv", "/.demo", "/.airflow", "__pycache__"))]
+    assert not leftovers, f"the sdist holds {leftovers[:3]}"
     print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size >> 10} KiB; {sdist.name}: {len(packed)} files")
 
 

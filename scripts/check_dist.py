@@ -57,7 +57,8 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         packed = archive.getnames()
     assert any("/example_dags/" in name for name in packed), "the sdist has no example Dags"
-    leftovers = [name for name in packed if any(part in name for part in ("/.venv", "/.demo", "/.airflow", "__pycache__"))]
+    made = ("/.venv", "/.demo", "/.airflow", "__pycache__")
+    leftovers = [name for name in packed if any(part in name for part in made)]
     assert not leftovers, f"the sdist holds {leftovers[:3]}"
     print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size >> 10} KiB; {sdist.name}: {len(packed)} files")
 

@@ -64,6 +64,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def let_operators_run_here() -> None:
+    """Airflow 2.11 lets operators run only in the thread that imported it; some tests stand for another run in one."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from airflow.models.baseoperator import ExecutorSafeguard
+
+        if not hasattr(ExecutorSafeguard._sentinel, "callers"):
+            ExecutorSafeguard._sentinel.callers = {}
+
+
 @dataclass(frozen=True)
 class Chain:
     """The simulator, a folder for copies, and the provider's tasks, each run by ``execute({})``."""
@@ -101,6 +110,7 @@ class Chain:
 
         arguments = {"destination": self.destination, **arguments}
         task_id = f"download_{next(_numbers)}"
+        let_operators_run_here()
         return IinkedDownloadVideosOperator(task_id=task_id, package_id=package_id, **arguments).execute({})
 
     def delete(self, **arguments: Any) -> Any:

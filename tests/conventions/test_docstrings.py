@@ -40,10 +40,16 @@ def repeats_a_base(name: str, public: dict[str, ast.AST]) -> bool:
     """Whether a base class in this package explains a method of the same name."""
     owner, _, method = name.rpartition(".")
     node = public.get(owner)
-    bases = [CLASSES.get(getattr(base, "id", "")) for base in node.bases] if isinstance(node, ast.ClassDef) else []
-    own = [base for base in bases if base is not None]
-    own += [CLASSES[name] for base in own for above in base.bases if (name := getattr(above, "id", "")) in CLASSES]
-    return any(item.name == method for base in own for item in base.body if isinstance(item, Function))
+    above = list(bases_of(node)) if isinstance(node, ast.ClassDef) else []
+    return any(item.name == method for base in above for item in base.body if isinstance(item, Function))
+
+
+def bases_of(node: ast.ClassDef) -> Iterator[ast.ClassDef]:
+    """The base classes in this package, however far above."""
+    for base in node.bases:
+        if (found := CLASSES.get(getattr(base, "id", ""))) is not None:
+            yield found
+            yield from bases_of(found)
 
 
 def parameters(arguments: ast.arguments) -> list[str]:

@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.GcsServ
 def bucket(server: servers.GcsServer) -> servers.GcsBucket:
     server.wire.heal()
     server.wire.log.clear()
-    return server.bucket(f"bucket-{next(_numbers)}")
+    return server.bucket(f"checked-{next(_numbers)}")
 
 
 def test_an_object_written_again_has_another_generation(bucket: servers.GcsBucket) -> None:

@@ -6,6 +6,7 @@ AIRFLOW ?= $(NEWEST)
 VENV ?= $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venvs/airflow-$(AIRFLOW))
 GROUPS = $(if $(filter $(NEWEST),$(AIRFLOW)),dev,test)
 WORKERS ?= 2
+TEST_WORKERS ?= 3
 PYTEST ?=
 DEMO ?=
 
@@ -13,7 +14,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
-RUN_TESTS = -m pytest -q --show-capture=no -n $(WORKERS) --ignore=tests/deployment --ignore=tests/distributed \
+# One process more than cores: many tests wait for clocks.
+RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --ignore=tests/deployment --ignore=tests/distributed \
 	--ignore=tests/media_corpus
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q

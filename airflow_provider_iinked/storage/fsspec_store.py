@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
@@ -16,6 +17,8 @@ from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_su
 from airflow_provider_iinked.storage.lock import Lock
 
 _BLOCK: Final = 16 << 20
+_LOOKS: Final = 10
+_LOOK_EVERY: Final = 0.1
 _MAX_BLOCKS: Final = 9_000
 
 
@@ -150,12 +153,28 @@ class FsspecStore(Store):
                 raise FileExistsError(target)
             seen = self.info(source)
             self._copy(source, target)
-            after = self.info(target)
+            after = self.settled(target, None if seen is None else seen.size)
             if seen is None or after is None or after.size is None or after.size != seen.size:
                 raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
             if self.identity(source) != seen.identity:
                 raise StorageError(f"{source} changed while it was moved to {target}. Nothing was removed.")
             self.fs.rm_file(self.path(source))
+
+    def settled(self, url: str, size: int | None) -> ObjectInfo | None:
+        """
+        Look at a copy; another run may be copying the same bytes over it right now, which ends soon.
+
+        :param url: the copy.
+        :param size: its bytes when it is whole.
+        :return: what the store says about it; None when it does not exist.
+        """
+        found = self.info(url)
+        for _ in range(_LOOKS):
+            if found is not None and found.size == size:
+                break
+            time.sleep(_LOOK_EVERY)
+            found = self.info(url)
+        return found
 
     def _copy(self, source: str, target: str) -> None:
         self.fs.cp_file(self.path(source), self.path(target))
@@ -236,7 +255,7 @@ class TempThenRenameUpload(StreamUpload):
         self._stream.close()
         self._refuse_taken_name()
         self.store.rename_no_replace(self._temporary, self.url)
-        return self.store.info(self.url)
+        return self.store.settled(self.url, self.size)
 
     def _discard(self) -> None:
         """Remove the temporary object."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,6 +91,7 @@ def etag_file_system() -> Any:
     from fsspec.implementations.local import LocalFileSystem
 
     from airflow_provider_iinked.storage import register_store
+    from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 
     class EtagFileSystem(LocalFileSystem):
         protocol = "etag"
@@ -110,7 +112,15 @@ def etag_file_system() -> Any:
             return found
 
     fsspec.register_implementation("etag", EtagFileSystem, clobber=True)
-    register_store("etag", "airflow_provider_iinked.storage.fsspec_store:FsspecStore")
+
+    class EtagStore(FsspecStore):
+        """A store whose rename refuses a taken name, in one step; the generic one copies and then removes."""
+
+        def rename_no_replace(self, source: str, target: str) -> None:
+            os.link(self.path(source), self.path(target))
+            os.unlink(self.path(source))
+
+    register_store("etag", EtagStore)
     return EtagFileSystem
 
 

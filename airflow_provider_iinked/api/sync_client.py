@@ -176,21 +176,8 @@ class _Session(requests.Session):
         return None
 
 
-def open_session(url: str, *, pool_size: int = 1) -> requests.Session:
-    """
-    Open a session for one host, which follows no redirect: a credential in its headers would travel along.
-
-    Proxies and CA bundles of the environment are settled once, here; .netrc is not read.
-
-    :param url: an address on that host.
-    :param pool_size: how many sockets it may keep.
-    :return: the session.
-    :raises ConnectionSettingsError: for a proxy or CA bundle of the environment that cannot be used.
-    """
-    return _open_session(find_route(url), HTTPAdapter(pool_connections=1, pool_maxsize=pool_size))
-
-
 def _open_session(route: Route, adapter: HTTPAdapter) -> requests.Session:
+    """Open a session that follows no redirect (a credential would travel along) and reads no .netrc."""
     session = _Session()
     session.trust_env = False
     session.proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import Kind, Layout, holds_of, ids_of, quarantined
+from airflow_provider_iinked.storage.layout import HOLD_PREFIX, Kind, Layout, holds_of, ids_of, quarantined
 from airflow_provider_iinked.storage.url import check_destination
 
 HOLD_FORMAT: Final = 1
@@ -144,32 +144,34 @@ def release_hold(
     return {"hold_id": chosen, "package_id": package_id, "held_by_others": sorted(holds.keys() - {chosen})}
 
 
-def find_holds(store: Store, layout: Layout) -> list[Hold]:
+def find_holds(store: Store, layout: Layout, names: Sequence[str] | None = None) -> list[Hold]:
     """
     Find the holds of a package.
 
     :param store: the storage.
     :param layout: the package's folder.
+    :param names: the names in it, where they were listed a moment ago.
     :return: its holds; one that cannot be read holds all the same.
     :raises StorageError: when the folder cannot be listed; nothing may be deleted then.
     """
     found = []
-    for hold_id in holds_of(store.list_names(layout.folder)):
+    for hold_id in holds_of(store.list_names(layout.folder, HOLD_PREFIX) if names is None else names):
         _, value = store.read_json(layout.hold(hold_id))
         found.append(_read(hold_id, value))
     return sorted(found, key=lambda hold: hold.hold_id)
 
 
-def check_not_held(store: Store, layout: Layout) -> None:
+def check_not_held(store: Store, layout: Layout, names: Sequence[str] | None = None) -> None:
     """
     Refuse to go on with a package that is held.
 
     :param store: the storage.
     :param layout: the package's folder.
+    :param names: the names in it, where they were listed a moment ago.
     :raises LegalHoldError: when it is held.
     :raises StorageError: when that cannot be known; nothing may be deleted then.
     """
-    if holds := find_holds(store, layout):
+    if holds := find_holds(store, layout, names):
         named = "; ".join(f"{hold.hold_id} since {hold.held_at}: {hold.reason}" for hold in holds)
         raise LegalHoldError(
             f"package {layout.package_id} is under legal hold ({named}). Nothing of it is deleted or erased. "

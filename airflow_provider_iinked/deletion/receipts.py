@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from airflow_provider_iinked.custody.hold import check_not_held
@@ -19,6 +19,7 @@ from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store, open_store
 from airflow_provider_iinked.storage.layout import Layout, folder_of
+from airflow_provider_iinked.storage.shared_call import SharedCall
 
 log = logging.getLogger(__name__)
 
@@ -51,24 +52,6 @@ class OpenStores:
             return self._stores[root]
 
 
-class _HoldLook:
-    """Looks for holds in one folder; a look serves every receipt that was written before the look began."""
-
-    def __init__(self, store: Store, place: str) -> None:
-        self._store = store
-        self._layout = Layout.beside(place)
-        self._lock = threading.Lock()
-        self._began_at = float("-inf")
-
-    def check(self, written_at: float) -> None:
-        with self._lock:
-            if self._began_at > written_at:
-                return
-            began_at = time.monotonic()
-            check_not_held(self._store, self._layout)
-            self._began_at = began_at
-
-
 class PackageReceipts:
     """
     Keep the receipts of one package: open before a request, completed or void after it.
@@ -86,8 +69,7 @@ class PackageReceipts:
         self._destination = request.receipt_destination
         self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task, request.signer)
         self._stores = stores
-        self._lock = threading.Lock()
-        self._looks: dict[str, _HoldLook] = {}
+        self._hold_looks: dict[str, SharedCall] = {}
         self._approval = request.approval
         self._api_base = api_base
         self._open: dict[str, dict[str, dict[str, Any]]] = {}
@@ -159,15 +141,21 @@ class PackageReceipts:
                 return {(self._target.package_id.casefold(), video_id.casefold()): digest}
         return {}
 
-    def check_folders_not_held(self) -> None:
+    def inspect_folders(self, *, remove_stale: bool) -> None:
         """
-        Refuse a package that is under legal hold, before anything is sent for it.
+        List the folders, before anything is sent for the package: refuse one that is under legal hold.
 
+        :param remove_stale: whether to remove what killed runs left in them.
         :raises LegalHoldError: when it is held at any of its folders.
         :raises StorageError: when that cannot be known.
         """
+        listed: dict[str, list[str]] = {}
         for folder in sorted(self.folders()):
-            check_not_held(self._stores.open(folder), Layout(folder))
+            store = self._stores.open(folder)
+            listed[folder] = store.list_names(folder)
+            check_not_held(store, Layout(folder), listed[folder])
+        for folder, names in listed.items() if remove_stale else ():
+            self._stores.open(folder).remove_stale(folder, names)
 
     def check_not_held(self, video_id: str) -> None:
         """
@@ -177,11 +165,9 @@ class PackageReceipts:
         :raises LegalHoldError: when its package is held at any place of its receipt; nothing may be sent then.
         :raises StorageError: when that cannot be known; nothing may be sent then.
         """
-        written_at = time.monotonic()
-        for place in self.places(video_id):
-            with self._lock:
-                look = self._looks.setdefault(folder_of(place), _HoldLook(self._stores.open(place), place))
-            look.check(written_at)
+        for folder in dict.fromkeys(map(folder_of, self.places(video_id))):
+            look = partial(check_not_held, self._stores.open(folder), Layout(folder))
+            self._hold_looks.setdefault(folder, SharedCall(look))()
 
     def is_open(self, video_id: str) -> bool:
         """

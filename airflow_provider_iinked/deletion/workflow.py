@@ -221,10 +221,7 @@ class _Deletion:
         if target.meeting_video_ids == ():
             return package
         try:
-            package.receipts.check_folders_not_held()
-            if not self._request.preview:
-                for url in package.receipts.folders():
-                    self._stores.open(url).remove_stale(url)
+            package.receipts.inspect_folders(remove_stale=not self._request.preview)
             listed_at = time.monotonic()
             outcome.rules = DeletionRules(
                 target.package_id,

@@ -34,6 +34,19 @@ _SETTLE = 0.5
 
 
 @dataclass(frozen=True)
+class PublishedCopy:
+    """
+    A copy under its final name.
+
+    :param uri: its URI.
+    :param info: what the store shows there; or the verified copy of another run that has its record already.
+    """
+
+    uri: str
+    info: ObjectInfo | StoredVideo
+
+
+@dataclass(frozen=True)
 class Publisher:
     """
     Publish the copies of one package at one destination. Threads may share it.
@@ -51,35 +64,49 @@ class Publisher:
     task: TaskIdentity
     package_fields: Mapping[str, Any]
 
-    def publish(
+    def publish(self, video: Video, recording: DownloadedRecording, upload: Upload) -> PublishedCopy:
+        """
+        Publish a copy; or find that another run has done so, and verify its copy.
+
+        :param video: the recording as listed.
+        :param recording: what was downloaded.
+        :param upload: its whole copy, not visible yet.
+        :return: the copy, for :meth:`record`.
+        :raises VerificationError: when another run's record and copy do not agree.
+        :raises StorageError: when the storage fails.
+        """
+        uri = upload.url
+        claimed = self._claim_name(video, recording, upload, Layout.beside(uri).record(video.meeting_video_id))
+        if isinstance(claimed, StoredVideo):
+            return PublishedCopy(uri, claimed)
+        if claimed is None or claimed.size != recording.size:
+            raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
+        return PublishedCopy(uri, claimed)
+
+    def record(
         self,
         video: Video,
         recording: DownloadedRecording,
-        upload: Upload,
+        published: PublishedCopy,
         *,
         copies: Sequence[str] = (),
         lock: Lock | None = None,
     ) -> StoredVideo:
         """
-        Publish a copy, then its record; or find that another run has done so, verify its copy and drop ours.
+        Write the record of a published copy; or find that another run has done so, verify its copy and drop ours.
 
         :param video: the recording as listed.
         :param recording: what was downloaded.
-        :param upload: its whole copy, not visible yet.
+        :param published: the copy.
         :param copies: URIs of its copies at the other destinations.
         :param lock: the lock that copy and record get, and that is read back; None for none.
         :return: where copy and record are.
         :raises VerificationError: when another run's record and copy do not agree.
         :raises StorageError: when the storage fails.
         """
-        uri = upload.url
-        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
-        claimed = self._claim_name(video, recording, upload, custody_uri)
-        if isinstance(claimed, StoredVideo):
-            return self._locked(claimed, lock)
-        info = claimed
-        if info is None or info.size != recording.size:
-            raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
+        uri, info = published.uri, published.info
+        if isinstance(info, StoredVideo):
+            return self._locked(info, lock)
         if lock is not None:
             self.store.ensure_lock(uri, lock)
         record = build_record(
@@ -102,6 +129,7 @@ class Publisher:
             copies=copies,
             lock=lock,
         )
+        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
         if not self.store.create_json(custody_uri, record, lock=lock):
             winner = self._verify_winner(video, custody_uri)
             if winner.uri != uri:

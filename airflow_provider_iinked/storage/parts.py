@@ -83,14 +83,16 @@ class PartBuffer:
 
 class PartPool:
     """
-    Buffers for the parts of all uploads to one store, filled again and again.
+    Buffers for parts, filled again and again; threads may share it.
 
     Large pieces of memory that come and go leave gaps that the allocator keeps: the process grows although little is in
     use. A buffer is given back when its part was sent, so there are as many as parts in flight and uploads at work.
+
+    :param most: how many are kept.
     """
 
-    def __init__(self) -> None:
-        self._free: deque[bytearray] = deque(maxlen=2 * MAX_IN_FLIGHT)
+    def __init__(self, most: int) -> None:
+        self._free: deque[bytearray] = deque(maxlen=most)
 
     def take(self, size: int) -> bytearray:
         """
@@ -114,6 +116,10 @@ class PartPool:
         """
         if len(buffer) == PART_SIZE:
             self._free.append(buffer)
+
+
+POOL: Final = PartPool(MAX_IN_FLIGHT + 2)
+"""One for the process, since a buffer that is freed is what leaves a gap; empty until something large is uploaded."""
 
 
 class Part:

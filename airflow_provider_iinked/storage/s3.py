@@ -28,7 +28,7 @@ from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, U
 from airflow_provider_iinked.storage.errors import storage_error, translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.lock import Lock
-from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT, PartPool, PartReader
+from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT, PartReader
 from airflow_provider_iinked.storage.s3_answers import (
     IF_FREE,
     Condition,
@@ -71,7 +71,6 @@ class S3Store(Store):
         first = Condition.HONOURED if host.endswith(_AMAZON) else Condition.UNKNOWN
         self.put_condition = self.complete_condition = first
         self.slots = threading.BoundedSemaphore(MAX_IN_FLIGHT)
-        self.pool = PartPool()
         self._threads = ThreadPoolExecutor(MAX_IN_FLIGHT + 2, thread_name_prefix="iinked-s3")
         self._learning = threading.Lock()
         self._sends_md5 = False

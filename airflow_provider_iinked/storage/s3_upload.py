@@ -15,7 +15,7 @@ from airflow_provider_iinked.storage.base import ObjectInfo, Upload, json_bytes
 from airflow_provider_iinked.storage.errors import store_code
 from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
-from airflow_provider_iinked.storage.parts import Part, PartsInFlight, part_size
+from airflow_provider_iinked.storage.parts import POOL, Part, PartsInFlight, part_size
 from airflow_provider_iinked.storage.s3_answers import (
     CHECKSUMS,
     IF_FREE,
@@ -72,7 +72,7 @@ class S3Upload(Upload):
         while rest:
             if self._part is None:
                 expected = min(self._part_size, max(self.size - self._written, len(rest)))
-                self._part = Part(self.store.pool.take(expected))
+                self._part = Part(POOL.take(expected))
             before = self._part.size
             if self._upload_id is None:
                 self._part.extend(rest)
@@ -156,7 +156,7 @@ class S3Upload(Upload):
 
         def start() -> Future[Any]:
             call = self.store.start("upload_part", self._target, **named, Body=body)
-            call.add_done_callback(lambda _: self.store.pool.give_back(body))
+            call.add_done_callback(lambda _: POOL.give_back(body))
             return call
 
         self._parts.send(start)

@@ -71,7 +71,7 @@ def test_a_part_that_is_extended_holds_all_bytes_whatever_was_expected(pieces, s
 
 
 def test_a_buffer_that_was_given_back_is_used_again_and_only_then():
-    pool = PartPool()
+    pool = PartPool(2)
     first, second = pool.take(PART_SIZE), pool.take(PART_SIZE)
     assert first is not second
 
@@ -81,8 +81,19 @@ def test_a_buffer_that_was_given_back_is_used_again_and_only_then():
     assert pool.take(PART_SIZE) is not second
 
 
+def test_no_more_buffers_are_kept_than_there_is_room_for():
+    pool = PartPool(2)
+    buffers = [pool.take(PART_SIZE) for _ in range(3)]
+    for buffer in buffers:
+        pool.give_back(buffer)
+
+    taken = [pool.take(PART_SIZE) for _ in range(3)]
+
+    assert len([one for one in taken if any(one is buffer for buffer in buffers)]) == 2
+
+
 def test_a_buffer_of_another_size_is_not_kept():
-    pool = PartPool()
+    pool = PartPool(2)
     shorter = pool.take(5)
     assert len(shorter) == 5
 

@@ -51,7 +51,7 @@ class ChainTasks(RuleBasedStateMachine):
                 masker.patterns, masker.replacer = set(), None
 
     def _connect(self, centre: Centre) -> None:
-        os.environ.update(centre.sim.connection_env(centre.conn_id, max_retries=2, timeout=2))
+        os.environ.update(centre.sim.connection_env(centre.conn_id, max_retries=2, timeout=20))
 
     def _add(self, number: int, package: str, state: str, size: int) -> None:
         # Both data centres give the same ids, so that a mix-up of the two would not go unnoticed.

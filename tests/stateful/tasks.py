@@ -31,6 +31,11 @@ def claims_of(xcom: list[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
     return claims
 
 
+def in_order(meanwhile: Turmoil) -> dict[str, int]:
+    """Verify nothing ahead where copies are spoilt meanwhile: what is spoilt after its verification is not seen."""
+    return {"max_parallel": 1} if meanwhile[1] else {}
+
+
 def let_operators_run_here() -> None:
     """Airflow 2.11 notes who runs an operator, and does so in the thread alone that imported it first."""
     with contextlib.suppress(ImportError):
@@ -200,7 +205,7 @@ class ChainTasks(RuleBasedStateMachine):
     ) -> None:
         self._begin_task()
         self._meanwhile(number, package, meanwhile)
-        answer = self._execute(self._guarded(number, xcom, narrow, preview))
+        answer = self._execute(self._guarded(number, xcom, narrow, preview, **in_order(meanwhile)))
         self.world.active.clear()
         if answer is not None and not preview:
             named = [copy.get("meeting_video_id") for copy in xcom]

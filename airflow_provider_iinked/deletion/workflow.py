@@ -23,6 +23,7 @@ from airflow_provider_iinked.deletion.approval import (
     Key,
     approval_problem,
     plan_entries,
+    plan_sha256,
     planned_deletion,
     read_plan,
 )
@@ -74,7 +75,7 @@ def delete_videos(api: DeletionApi, request: DeletionRequest) -> dict[str, Any] 
     responses = _Deletion(api, request).run()
     if request.as_list:
         return responses
-    return responses[0] if responses else {"packageId": None, "videos": [], **_preview_flag(request)}
+    return responses[0] if responses else {"packageId": None, "videos": [], **_preview_of_nothing(request)}
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class _Deletion:
             log.info("An empty list of recordings: nothing to delete, nothing was sent.")
             return [self._empty_response(target) for target in targets]
         log.info("iinked Sign API: %s", self._api.api_base)
+        if not self._request.sees_holds:
+            log.warning("Without receipt_destination no receipt is written, and no legal hold is seen.")
         if self._request.approval is not None:
             self._approved = self._check_approval(self._request.approval)
         done = False
@@ -333,8 +336,8 @@ class _Deletion:
             raise StorageError("Its receipt was not written: the task was told to end.")
         if not self._request.preview:
             package.receipts.open(video, verification)
-        # Only a look after the receipt is written counts: see custody.hold.
-        package.receipts.check_not_held(video_id)
+        elif verification is not None:
+            package.receipts.check_copies_not_held(verification)
         return _Prepared(verification, verified_at, has_receipt=True)
 
     def _take_turn(self, turn: _Turn, prepared: Future[_Prepared] | None) -> None:
@@ -410,6 +413,7 @@ class _Deletion:
                 self._read_list(package)
             elif step is Step.SEND:
                 self._api.wait_for_slot()
+                self._refuse_held(package, recording)
                 if self._goes_on() and rules.next_step(recording.id, now=time.monotonic()) is Step.SEND:
                     self._send(package, recording)
                     return True
@@ -417,6 +421,13 @@ class _Deletion:
                 self._take_prepared(package, recording, prepared or self._start(_Turn(package, recording)))
                 prepared = None
         return False
+
+    def _refuse_held(self, package: _Package, recording: Recording) -> None:
+        """Keep a recording whose package is under legal hold at this moment, or of which that cannot be known."""
+        try:
+            package.receipts.check_not_held(recording.id)
+        except IinkedSignError as error:
+            package.rules.fail(recording.id, error)
 
     def _take_prepared(self, package: _Package, recording: Recording, prepared: Future[_Prepared] | None) -> None:
         """Report to the rules what a worker made ready."""
@@ -566,8 +577,8 @@ class _Deletion:
         self._api.stopping.wait(seconds)
 
 
-def _preview_flag(request: DeletionRequest) -> dict[str, bool]:
-    return {"preview": True} if request.preview else {}
+def _preview_of_nothing(request: DeletionRequest) -> dict[str, Any]:
+    return {"preview": True, "plan": [], "plan_sha256": plan_sha256([])} if request.preview else {}
 
 
 def _awaits_confirmation(package: _Package) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from airflow_provider_iinked import metrics
+from airflow_provider_iinked import metrics, progress
 from airflow_provider_iinked.api.retries import RetryBudget, backoff
 from airflow_provider_iinked.deletion.approval import (
     Approval,
@@ -127,6 +127,8 @@ class _Deletion:
         self._approved: Mapping[Key, str] = {}
         self._workers = Workers(request.max_parallel, self._is_ending)
         self._lookahead = Lookahead(request.max_parallel, MAX_VERIFICATION_AGE)
+        self._done = Counter[str]()
+        self._log_due = progress.Every()
 
     def run(self) -> list[dict[str, Any]]:
         """Delete, and return one response a package."""
@@ -143,6 +145,7 @@ class _Deletion:
         try:
             for turn, prepared in self._lookahead.run(self._turns(), self._start):
                 self._take_turn(turn, prepared)
+                self._note_progress(turn)
                 if self._stopped_by is not None:
                     break
             self._confirm_all()
@@ -355,6 +358,24 @@ class _Deletion:
             self._apply_receipt(package, recording)
         if self._request.approval is not None and isinstance(recording.error, _NOT_AS_APPROVED):
             self._stop(recording.error)
+
+    def _note_progress(self, turn: _Turn) -> None:
+        """Count a turn, and say every ten seconds how far the task is."""
+        if turn.recording is None:
+            self._done["packages"] += 1
+        else:
+            self._done["recordings"] += 1
+            self._done["bytes"] += sum(copy.size for copy in turn.package.target.copies_of(turn.recording.id))
+        if self._log_due.is_due():
+            line = progress.describe(
+                packages=len(self._request.packages),
+                packages_done=self._done["packages"] + sum(p.outcome.rules is None for p in self._packages),
+                recordings_done=self._done["recordings"],
+                bytes_done=self._done["bytes"],
+                verb="of copies verified",
+                elapsed=self._log_due.elapsed,
+            )
+            log.info("%s", line)
 
     def _delete(self, package: _Package, recording: Recording, prepared: Future[_Prepared] | None) -> None:
         """Send requests for one recording, each after new checks, until it is settled or patience ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import task_group
 
@@ -12,6 +12,9 @@ from airflow_provider_iinked.arguments import ALL, DEFAULT_CONN_ID, require_bool
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
 
 
 @task_group(group_id="archive_and_delete_videos")
@@ -129,19 +132,29 @@ def archive_and_delete_videos(
         delete = IinkedDeleteVideosOperator(task_id="delete", preview=preview, **deletion)
         download >> delete
         return
+    look = IinkedDeleteVideosOperator(task_id="preview", preview=True, **deletion)
+    approve = _ask(look, approval, require_other_person, response_timeout)
+    delete = IinkedDeleteVideosOperator(task_id="delete", approval=approve.output, **deletion)
+    download >> look >> approve >> delete
+
+
+def _ask(
+    look: IinkedDeleteVideosOperator,
+    approval: bool | Sequence[Any],
+    require_other_person: bool,
+    response_timeout: timedelta | None,
+) -> IinkedApproveDeletionOperator:
+    """Have a person approve what a preview shows."""
     # Only here: the module cannot be imported below Airflow 3.1, and says so.
     from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
 
-    look = IinkedDeleteVideosOperator(task_id="preview", preview=True, **deletion)
-    approve = IinkedApproveDeletionOperator(
+    return IinkedApproveDeletionOperator(
         task_id="approve",
         plan=look.output,
         require_other_person=require_other_person,
         response_timeout=response_timeout,
-        assigned_users=None if approval is True else list(approval),
+        assigned_users=None if isinstance(approval, bool) else list(approval),
     )
-    delete = IinkedDeleteVideosOperator(task_id="delete", approval=approve.output, **deletion)
-    download >> look >> approve >> delete
 
 
 def _check_approval_arguments(

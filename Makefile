@@ -145,6 +145,10 @@ test-approval: $(READY) postgresql ## A person's approval under a real scheduler
 test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act
 	KILLS=200 $(SERVERS_TESTS) tests/crash $(PYTEST)
 
+.PHONY: test-mutations
+test-mutations: $(READY) ## Break rules of the package on purpose, one at a time; the random histories have to find each
+	$(BIN)/python -m tests.stateful.mutations
+
 .PHONY: test-long
 test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed bodies
 	STATEFUL_EXAMPLES=200 STATEFUL_STEPS=50 BODIES=100000 $(BIN)/python -m pytest -q tests/stateful tests/fuzz $(PYTEST)

@@ -126,6 +126,16 @@ class PackageDeletion:
             if self._preparation.open_places(video_id):
                 self._write(video_id, partial(self._receipts.complete_left_over, video_id))
 
+    def check_not_held(self, video_id: str) -> None:
+        """
+        Refuse to delete what is under legal hold at this moment.
+
+        :param video_id: the recording.
+        :raises LegalHoldError: when it is held; nothing may be sent then.
+        :raises StorageError: when that cannot be known; nothing may be sent then.
+        """
+        self._receipts.check_not_held(video_id)
+
     # --- in other threads ---------------------------------------------------------------------------------------
 
     def prepare(self, recording: Recording) -> Future[Prepared] | None:

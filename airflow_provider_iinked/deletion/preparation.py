@@ -1,4 +1,4 @@
-"""What workers do ahead of a request: verify the copies, write the receipt, then look for legal holds."""
+"""What workers do ahead of a request: verify the copies and write the receipt; a preview looks for legal holds."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Preparation:
             raise StorageError("Its receipt was not written: the task was told to end.")
         if not self._context.request.preview:
             self._receipts.open(video, verification)
-        # Only a look after the receipt is written counts: see custody.hold.
-        self._receipts.check_not_held(video_id)
+        elif verification is not None:
+            self._receipts.check_copies_not_held(verification)
         return Prepared(verification, verified_at, has_receipt=True)
 
     def _verify(self, video_id: str) -> Verification:

@@ -106,6 +106,7 @@ class RecordingTurn:
                 self._package.read_list()
             elif step is Step.SEND:
                 self._context.api.wait_for_slot()
+                self._refuse_held()
                 if self._context.goes_on() and rules.next_step(video_id, now=time.monotonic()) is Step.SEND:
                     self._send()
                     return True
@@ -113,6 +114,13 @@ class RecordingTurn:
                 self._take_prepared(prepared or self._package.prepare(self._recording))
                 prepared = None
         return False
+
+    def _refuse_held(self) -> None:
+        """Keep the recording when its package is under legal hold at this moment, or that cannot be known."""
+        try:
+            self._package.check_not_held(self._recording.id)
+        except IinkedSignError as error:
+            self._package.rules.fail(self._recording.id, error)
 
     def _take_prepared(self, prepared: Future[Prepared] | None) -> None:
         """Report to the rules what a worker made ready."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from airflow_provider_iinked import metrics
+from airflow_provider_iinked import metrics, progress
 from airflow_provider_iinked.api.retries import backoff
 from airflow_provider_iinked.deletion.approval import (
     NOT_AS_APPROVED,
@@ -23,6 +24,7 @@ from airflow_provider_iinked.deletion.approval import (
     Key,
     approval_problem,
     plan_entries,
+    plan_sha256,
     read_plan,
 )
 from airflow_provider_iinked.deletion.context import DeletionContext
@@ -60,7 +62,7 @@ def delete_videos(api: DeletionApi, request: DeletionRequest) -> dict[str, Any] 
     responses = _Deletion(api, request).run()
     if request.as_list:
         return responses
-    return responses[0] if responses else {"packageId": None, "videos": [], **_preview_flag(request)}
+    return responses[0] if responses else {"packageId": None, "videos": [], **_preview_of_nothing(request)}
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class _Deletion:
         self._context = DeletionContext(api, request)
         self._packages: list[PackageDeletion] = []
         self._lookahead = Lookahead(request.max_parallel, MAX_VERIFICATION_AGE)
+        self._done = Counter[str]()
+        self._log_due = progress.Every()
 
     def run(self) -> list[dict[str, Any]]:
         """Delete, and return one response a package."""
@@ -87,12 +91,15 @@ class _Deletion:
             log.info("An empty list of recordings: nothing to delete, nothing was sent.")
             return [self._response(PackageOutcome(target.package_id)) for target in self._request.packages]
         log.info("iinked Sign API: %s", self._api.api_base)
+        if not self._request.sees_holds:
+            log.warning("Without receipt_destination no receipt is written, and no legal hold is seen.")
         if self._request.approval is not None:
             self._context.approved = self._check_approval(self._request.approval)
         done = False
         try:
             for item, prepared in self._lookahead.run(self._items(), _prepare):
                 self._take(item, prepared)
+                self._note_progress(item)
                 if self._context.stopped_by is not None:
                     break
             self._confirm_all()
@@ -144,6 +151,24 @@ class _Deletion:
             RecordingTurn(self._context, item.package, item.recording).take(prepared)
         elif item.package.awaits_confirmation and self._context.goes_on():
             item.package.read_list()
+
+    def _note_progress(self, item: _Item) -> None:
+        """Count a turn, and say every ten seconds how far the task is."""
+        if item.recording is None:
+            self._done["packages"] += 1
+        else:
+            self._done["recordings"] += 1
+            self._done["bytes"] += sum(copy.size for copy in item.package.target.copies_of(item.recording.id))
+        if self._log_due.is_due():
+            line = progress.describe(
+                packages=len(self._request.packages),
+                packages_done=self._done["packages"] + sum(p.outcome.rules is None for p in self._packages),
+                recordings_done=self._done["recordings"],
+                bytes_done=self._done["bytes"],
+                verb="of copies verified",
+                elapsed=self._log_due.elapsed,
+            )
+            log.info("%s", line)
 
     def _confirm_all(self) -> None:
         """See in fresh lists that everything is gone; a list may lag behind for a while."""
@@ -197,5 +222,5 @@ def _prepare(item: _Item) -> Future[Prepared] | None:
     return item.package.prepare(item.recording) if item.recording is not None else None
 
 
-def _preview_flag(request: DeletionRequest) -> dict[str, bool]:
-    return {"preview": True} if request.preview else {}
+def _preview_of_nothing(request: DeletionRequest) -> dict[str, Any]:
+    return {"preview": True, "plan": [], "plan_sha256": plan_sha256([])} if request.preview else {}

@@ -47,6 +47,14 @@ class LocalStore(FsspecStore):
                 path = os.path.dirname(path)
             return f"{failure_domain(url)} device {os.stat(path).st_dev}"
 
+    def list_names(self, url: str) -> list[str]:
+        """List the names right below a folder; nothing is asked of the files themselves."""
+        with translate_errors("list", url):
+            try:
+                return sorted(os.listdir(self.path(url)))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
         """List the files right below a folder; the time of an inode's last change cannot be put back by anybody."""
         with translate_errors("list", url), contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -78,7 +78,7 @@ class WaitCondition:
     def to_dict(self) -> WaitArguments:
         """Return the arguments that make the same condition again; JSON types only."""
         return {
-            "package_id": list(self.packages.ids) if self.packages.as_list else self.packages.ids[0],
+            "package_id": self.packages.as_given,
             "meeting_video_ids": ALL if self.meeting_video_ids is None else list(self.meeting_video_ids),
             "min_videos": self.min_videos,
             "on_failed": self.on_failed,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import logging
 import threading
 import time
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_iinked import exceptions, metrics
+from airflow_provider_iinked import exceptions, metrics, progress
 from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.api.rate_limit import SLACK
 from airflow_provider_iinked.api.sync_client import SyncClient
@@ -185,3 +187,124 @@ def test_on_kill_breaks_off_what_is_in_flight(chain: Any, connect: Any) -> None:
     with pytest.raises(exceptions.IinkedSignError):
         operator.execute({})
     assert time.monotonic() - begun < 60
+
+
+def test_every_ten_seconds_a_line_says_how_many_packages_were_asked(
+    chain: Any, logged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    for number in range(3):
+        add(chain, f"p{number}", 10)
+    list_packages(with_archived_videos=True)
+    assert "3 packages asked, " in logged()
+    assert "2 have an archived recording." in logged()
+
+
+# --- what ends soon and has no copy -----------------------------------------------------------------------------------
+
+
+class Ti:
+    """A task instance that keeps its XComs."""
+
+    map_index = -1
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def ends_soon(**arguments: Any) -> Any:
+    """The XCom of this name, whatever became of the task."""
+    ti = Ti()
+    operator = IinkedListPackagesOperator(task_id=f"packages_{next(numbers)}", with_archived_videos=True, **arguments)
+    with contextlib.suppress(exceptions.RetentionEndsSoonError):
+        operator.execute({"ti": ti})  # type: ignore[typeddict-item]
+    return ti.pushed["ends_soon"]
+
+
+def test_what_ends_soon_is_an_xcom_of_plain_values_the_first_in_front(chain: Any) -> None:
+    chain.package({"meeting_video_id": "x", "retention_in": 5.5 * 86_400.0}, package_id="p")
+    chain.package(
+        {"meeting_video_id": "late", "retention_in": 90 * 86_400.0},
+        {"meeting_video_id": "b", "retention_in": 3.5 * 86_400.0},
+        {"meeting_video_id": "a", "retention_in": 2.5 * 86_400.0},
+        package_id="q",
+    )
+    add(chain, "r", 8, None)
+    found = ends_soon()
+    assert json.loads(json.dumps(found)) == found
+    assert [(one["package_id"], one["meeting_video_ids"], one["days_left"]) for one in found] == [
+        ("q", ["a", "b"], 2),
+        ("p", ["x"], 5),
+    ]
+    assert found[0]["text"] == f"Package q: 2 recordings end from {found[0]['ends']} on, in 2 days"
+
+
+def test_the_days_of_the_warning_are_those_of_the_xcom_also_when_the_task_fails(chain: Any) -> None:
+    add(chain, "p", 20)
+    assert ends_soon() == []
+    assert [one["package_id"] for one in ends_soon(fail_if_retention_within=30)] == ["p"]
+
+
+def test_recordings_that_have_their_copy_count_no_more(chain: Any) -> None:
+    chain.package({"meeting_video_id": "x", "retention_in": 86_400.0}, package_id="copied")
+    chain.package({"meeting_video_id": "y", "retention_in": 86_400.0}, package_id="half")
+    chain.download(["copied", "half"])
+    chain.sim.add_video("half", "Z", retention_in=2.5 * 86_400.0)
+    assert list_packages(with_archived_videos=True, without_copy_at=chain.destination) == ["half"]
+    assert [one["meeting_video_ids"] for one in ends_soon(without_copy_at=chain.destination)] == [["Z"]]
+
+
+def test_a_copy_without_its_record_is_no_copy(chain: Any) -> None:
+    chain.package({"meeting_video_id": "x", "retention_in": 86_400.0}, package_id="p")
+    chain.download("p")
+    chain.path("p", "x.custody.json").unlink()
+    assert [one["package_id"] for one in ends_soon(without_copy_at=chain.destination)] == ["p"]
+
+
+def test_of_several_destinations_each_must_have_the_copy(chain: Any, tmp_path: Any) -> None:
+    chain.package({"meeting_video_id": "x", "retention_in": 86_400.0}, package_id="p")
+    chain.download("p")
+    other = f"file://{tmp_path}/other"
+    assert [one["package_id"] for one in ends_soon(without_copy_at=[chain.destination, other])] == ["p"]
+    chain.download("p", destination=other)
+    assert ends_soon(without_copy_at=[chain.destination, other]) == []
+
+
+def test_a_folder_that_cannot_be_listed_counts_as_not_copied_and_a_store_that_cannot_is_an_error(
+    chain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_iinked.storage.local import LocalStore
+
+    add(chain, "good", 1)
+    add(chain, "odd", 1)
+    chain.download(["good", "odd"])
+    refused, list_names = {"odd"}, LocalStore.list_names
+
+    def list_or_refuse(self: Any, url: str) -> Any:
+        if url.rpartition("/")[2] in refused:
+            raise exceptions.StorageError("forbidden")
+        return list_names(self, url)
+
+    monkeypatch.setattr(LocalStore, "list_names", list_or_refuse)
+    assert [one["package_id"] for one in ends_soon(without_copy_at=chain.destination)] == ["odd"]
+    refused.add("good")
+    with pytest.raises(exceptions.StorageError, match="forbidden"):
+        ends_soon(without_copy_at=chain.destination)
+
+
+@pytest.mark.parametrize("destination", ["", "None", [], "memory://x", "relative/path"])
+def test_an_empty_destination_is_refused_before_any_request(chain: Any, destination: Any) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError):
+        list_packages(with_archived_videos=True, without_copy_at=destination)
+    assert chain.ledger.requests() == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"with_archived_videos": True, "without_copy_at": None}, {"without_copy_at": "x"}]
+)
+def test_a_destination_that_means_nothing_is_refused_in_the_dag_file(arguments: Any) -> None:
+    with pytest.raises(exceptions.InvalidArgumentError, match="without_copy_at"):
+        IinkedListPackagesOperator(task_id="packages", **arguments)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from airflow_provider_iinked import exceptions
-from airflow_provider_iinked.deletion import workflow
+from airflow_provider_iinked.deletion import preparation, workflow
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.simulator import Fault
 
@@ -44,7 +44,7 @@ def verifications(monkeypatch):
     """The recordings whose copies were verified, and how many at a time; the first ones wait until there are enough."""
     seen, lock = {"ids": [], "now": 0, "most": 0, "enough": 1}, threading.Lock()
     together = threading.Event()
-    really = workflow.verify_recording
+    really = preparation.verify_recording
 
     def verify(open_store, copies, **more):
         with lock:
@@ -61,7 +61,7 @@ def verifications(monkeypatch):
             with lock:
                 seen["now"] -= 1
 
-    monkeypatch.setattr(workflow, "verify_recording", verify)
+    monkeypatch.setattr(preparation, "verify_recording", verify)
     return seen
 
 

@@ -112,7 +112,7 @@ class SyncClient:
         return response
 
     def _take_slot(self) -> None:
-        """Wait for the end of a pause, and for the ceiling; a pause that begins meanwhile is waited for as well."""
+        """Wait for the end of a pause, and for the ceiling; whatever comes up meanwhile is waited for as well."""
         waited_for = None
         while True:
             pause = self.limiter.paused_until
@@ -123,7 +123,7 @@ class SyncClient:
             now = time.monotonic()
             if (leave := self.limiter.reserve(now)) > now:
                 self._sleep(leave - now)
-            if self.limiter.paused_until == pause:
+            if self.limiter.paused_until == pause and self.limiter.depart(max(leave, time.monotonic())):
                 return
 
     def _begin(self) -> None:

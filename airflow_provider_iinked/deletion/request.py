@@ -100,6 +100,11 @@ class DeletionRequest:
         return all(target.meeting_video_ids == () for target in self.packages)
 
     @property
+    def sees_holds(self) -> bool:
+        """Whether it knows an archive, and so the legal holds in it: one of copies, or one of receipts."""
+        return self.receipt_destination is not None or all(target.copies is not None for target in self.packages)
+
+    @property
     def ids(self) -> PackageIds:
         """The packages."""
         return PackageIds(tuple(target.package_id for target in self.packages), self.as_list)

@@ -19,13 +19,14 @@ from airflow_provider_iinked.api.errors import concerns_all
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.api import RecordingApi
+from airflow_provider_iinked.download.context import PackageContext, Place
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
 from airflow_provider_iinked.download.log_masking import UrlMasker
 from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
 from airflow_provider_iinked.download.progress import BatchState, Progress
-from airflow_provider_iinked.download.recording import MissingRecording, PackageContext, Place, RecordingCopy
+from airflow_provider_iinked.download.recording import MissingRecording, RecordingCopy
 from airflow_provider_iinked.download.request import DownloadRequest
 from airflow_provider_iinked.download.stopping import StopSignal
 from airflow_provider_iinked.download.workers import WorkerPool

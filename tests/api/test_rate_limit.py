@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_iinked.api import protocol
-from airflow_provider_iinked.api.rate_limit import RateLimiter
+from airflow_provider_iinked.api.rate_limit import SLACK, RateLimiter
 from airflow_provider_iinked.api.settings import ApiSettings
 from airflow_provider_iinked.api.sync_client import SyncClient
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
@@ -37,6 +38,38 @@ def test_places_keep_the_ceiling(per_second: float, gaps: list[float]) -> None:
         places.append(limiter.reserve(now))
         assert places[-1] >= now
     assert all(later - earlier >= 1 / per_second - 1e-9 for earlier, later in itertools.pairwise(places))
+
+
+@given(
+    per_second=st.floats(min_value=0.5, max_value=500),
+    lags=st.lists(st.floats(0, 5) | st.just(0.0), min_size=1, max_size=60),
+)
+def test_departures_keep_the_ceiling_however_late_the_timers_are(per_second: float, lags: list[float]) -> None:
+    limiter = RateLimiter(per_second)
+    due = [(limiter.reserve(0.0), number) for number in range(len(lags))]
+    now, left = 0.0, []
+    while due:
+        moment, number = heapq.heappop(due)
+        now = max(now, moment + lags[number])  # a late one holds up all that come after it
+        lags[number] = 0.0
+        if limiter.depart(now):
+            left.append(now)
+        else:
+            heapq.heappush(due, (limiter.reserve(now), number))
+    assert len(left) == len(lags)
+    assert most_within(left, 1.0) <= per_second * (1 + SLACK) + 1 + 1e-6
+
+
+def test_a_timer_that_is_a_little_late_costs_nothing() -> None:
+    limiter = RateLimiter(100.0)
+    places = [limiter.reserve(0.0) for _ in range(200)]
+    late = itertools.cycle([0.0, 0.9 * SLACK, 0.3 * SLACK])
+    assert all(limiter.depart(place + lag) for place, lag in zip(places, late, strict=False))
+
+
+def test_without_a_ceiling_everybody_departs() -> None:
+    limiter = RateLimiter()
+    assert all(limiter.depart(1.0) for _ in range(1000))
 
 
 def test_a_pause_shorter_than_the_queue_lets_no_two_go_at_a_time() -> None:

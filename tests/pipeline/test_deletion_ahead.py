@@ -9,7 +9,7 @@ import time
 import pytest
 
 from airflow_provider_iinked import exceptions
-from airflow_provider_iinked.deletion import workflow
+from airflow_provider_iinked.deletion import preparation, workflow
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.simulator import Fault
 
@@ -43,7 +43,7 @@ def slow_api(clock, monkeypatch):
 def verifications(monkeypatch):
     """The recordings whose copies were verified, and how many at a time."""
     seen, lock = {"ids": [], "now": 0, "most": 0}, threading.Lock()
-    really = workflow.verify_recording
+    really = preparation.verify_recording
 
     def verify(open_store, copies, **more):
         with lock:
@@ -57,7 +57,7 @@ def verifications(monkeypatch):
             with lock:
                 seen["now"] -= 1
 
-    monkeypatch.setattr(workflow, "verify_recording", verify)
+    monkeypatch.setattr(preparation, "verify_recording", verify)
     return seen
 
 

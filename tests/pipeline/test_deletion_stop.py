@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.api import protocol
-from airflow_provider_iinked.deletion import workflow
+from airflow_provider_iinked.deletion import preparation
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator
 from airflow_provider_iinked.simulator import Fault
@@ -154,14 +154,14 @@ def test_a_timeout_that_is_raised_anywhere_in_the_main_thread_ends_all_requests(
 def test_a_store_that_hangs_does_not_keep_a_task_that_is_told_to_end(dozen, monkeypatch):
     chain, _, videos, copies = dozen
     task = IinkedDeleteVideosOperator(task_id="delete", verified_copies=copies)
-    really, hangs = workflow.verify_recording, threading.Event()
+    really, hangs = preparation.verify_recording, threading.Event()
 
     def verify(open_store, copies, **more):
         if copies[0].meeting_video_id == videos[3]:
             hangs.wait(20)
         return really(open_store, copies, **more)
 
-    monkeypatch.setattr(workflow, "verify_recording", verify)
+    monkeypatch.setattr(preparation, "verify_recording", verify)
     timer = threading.Timer(0.5, task.on_kill)
     timer.start()
     began = time.monotonic()

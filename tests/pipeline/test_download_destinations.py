@@ -212,12 +212,24 @@ def test_a_download_that_fails_leaves_nothing_anywhere(two, kind):
     assert two.names("p") == two.second_names() == []
 
 
+def _linked(two):
+    """Another name of a folder on the same disk."""
+    two.second.mkdir(exist_ok=True)
+    link = two.second.with_name("link")
+    if not link.exists():
+        link.symlink_to(two.second, target_is_directory=True)
+    return f"file://{link}"
+
+
 @pytest.mark.parametrize(
     "destination",
     [
         lambda two: [two.urls[0], f"{two.urls[0]}/sub"],
         lambda two: [two.urls[1], "second://conn@bucket/elsewhere"],
         lambda two: [two.urls[0], two.urls[0]],
+        lambda two: [two.urls[1], "second://other@BUCKET/elsewhere/"],
+        lambda two: [two.urls[0], _linked(two)],
+        lambda two: [two.urls[0], f"{_linked(two)}/not/there/yet/"],
     ],
 )
 def test_two_destinations_in_one_failure_domain_are_refused_before_any_request(two, destination):

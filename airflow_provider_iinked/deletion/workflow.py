@@ -214,7 +214,7 @@ class _Deletion:
             if not self._goes_on():
                 return
             package = self._begin(target)
-            if package.outcome.rules is not None:
+            if package.outcome.rules is not None and package.outcome.error is None:
                 for recording in package.rules:
                     yield _Turn(package, recording)
                 yield _Turn(package, None)
@@ -227,7 +227,6 @@ class _Deletion:
         if target.meeting_video_ids == ():
             return package
         try:
-            package.receipts.check_folders_not_held()
             if not self._request.preview:
                 for url in package.receipts.folders():
                     self._stores.open(url).remove_stale(url)
@@ -246,7 +245,16 @@ class _Deletion:
             self._end_package(package, error)
             return package
         self._finish_already_deleted(package)
+        self._refuse_held_package(package)
         return package
+
+    def _refuse_held_package(self, package: _Package) -> None:
+        """End a package that is under legal hold, where something of it is left to delete."""
+        try:
+            if any(package.rules):
+                package.receipts.check_folders_not_held()
+        except IinkedSignError as error:
+            self._end_package(package, error)
 
     def _end_package(self, package: _Package, error: IinkedSignError) -> None:
         """Send nothing more for a package; or nothing more at all, when the error concerns the service."""

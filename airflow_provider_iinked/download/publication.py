@@ -109,7 +109,30 @@ class Publisher:
             return self._locked(info, lock)
         if lock is not None:
             self.store.ensure_lock(uri, lock)
-        record = build_record(
+        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
+        record = self._record(video, recording, uri, info, copies, lock)
+        if not self.store.create_json(custody_uri, record, lock=lock):
+            winner = self._verify_winner(video, custody_uri)
+            if winner.uri != uri:
+                # The other run's copy has another suffix: ours would be there without a record.
+                self._remove(uri)
+            return self._locked(winner, lock)
+        stored = StoredVideo(
+            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
+        )
+        return self._locked(stored, lock)
+
+    def _record(
+        self,
+        video: Video,
+        recording: DownloadedRecording,
+        uri: str,
+        info: ObjectInfo,
+        copies: Sequence[str],
+        lock: Lock | None,
+    ) -> dict[str, Any]:
+        """Build the custody record of the copy, as the store shows it now."""
+        return build_record(
             api_base=self.api_base,
             package_id=self.package_id,
             video=video,
@@ -129,17 +152,6 @@ class Publisher:
             copies=copies,
             lock=lock,
         )
-        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
-        if not self.store.create_json(custody_uri, record, lock=lock):
-            winner = self._verify_winner(video, custody_uri)
-            if winner.uri != uri:
-                # The other run's copy has another suffix: ours would be there without a record.
-                self._remove(uri)
-            return self._locked(winner, lock)
-        stored = StoredVideo(
-            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
-        )
-        return self._locked(stored, lock)
 
     def _locked(self, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
         """Read back the locks of copy and record."""

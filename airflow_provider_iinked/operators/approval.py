@@ -84,7 +84,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             parks the task and goes on with :meth:`execute_complete`.
         :raises InvalidArgumentError: when ``plan`` is not the output of a preview.
         """
-        from airflow_provider_iinked.deletion.approval import plan_sha256, plan_table, read_plan
+        from airflow_provider_iinked.deletion.approval import plan_sha256, read_plan
+        from airflow_provider_iinked.deletion.plan_table import plan_table
 
         recordings = read_plan(self.plan)
         digest = plan_sha256(recordings)

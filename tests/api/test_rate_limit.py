@@ -102,14 +102,12 @@ def test_the_next_free_moment_lies_after_a_pause() -> None:
 
 
 def client_of(sim: IinkedSimulator, **settings: float) -> SyncClient:
-    return SyncClient(ApiSettings(sim.api_base, ("api_key", sim.api_key), **settings))  # type: ignore[arg-type]
+    return SyncClient(ApiSettings(sim.api_base, sim.api_key, **settings))  # type: ignore[arg-type]
 
 
 def test_waiting_for_a_slot_leaves_the_slot_to_the_request() -> None:
     slept: list[float] = []
-    client = SyncClient(
-        ApiSettings("http://localhost:1/api/v1", ("api_key", "k"), max_requests_per_second=10.0), sleep=slept.append
-    )
+    client = SyncClient(ApiSettings("http://localhost:1/api/v1", "k", max_requests_per_second=10.0), sleep=slept.append)
     client.limiter.reserve(time.monotonic())
     client.wait_for_slot()
     client.wait_for_slot()

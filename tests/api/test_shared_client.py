@@ -129,7 +129,7 @@ def test_a_wait_cancelled_at_any_step_gives_its_share_back(iinked_simulator: Iin
 
 def test_releasing_twice_does_not_close_what_others_use(iinked_simulator: IinkedSimulator) -> None:
     async def run() -> tuple[int, int]:
-        settings = ApiSettings(iinked_simulator.api_base, ("api_key", iinked_simulator.api_key))
+        settings = ApiSettings(iinked_simulator.api_base, iinked_simulator.api_key)
         first, second = await shared_client.acquire(settings), await shared_client.acquire(settings)
         await first.release()
         await first.release()
@@ -146,9 +146,9 @@ def test_other_settings_are_another_client(iinked_simulator: IinkedSimulator) ->
         shares = [
             await shared_client.acquire(settings)
             for settings in (
-                ApiSettings(base, ("api_key", "a")),
-                ApiSettings(base, ("api_key", "b")),
-                ApiSettings(base, ("api_key", "a"), timeout=1.0),
+                ApiSettings(base, "a"),
+                ApiSettings(base, "b"),
+                ApiSettings(base, "a", timeout=1.0),
             )
         ]
         count = shared_client.open_clients()

@@ -30,6 +30,7 @@ class SftpStore(FsspecStore):
     """A server that speaks SFTP, through sshfs."""
 
     extra: ClassVar[str | None] = "sftp"
+    shows_unfinished: ClassVar[bool] = False
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         return {**options, "skip_instance_cache": True}  # it knows no cache of listings, and no option for one

@@ -19,13 +19,14 @@ from airflow_provider_iinked.api.errors import concerns_all
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.api import RecordingApi
+from airflow_provider_iinked.download.context import PackageContext, Place
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
 from airflow_provider_iinked.download.log_masking import UrlMasker
 from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
 from airflow_provider_iinked.download.progress import BatchState, Progress
-from airflow_provider_iinked.download.recording import MissingRecording, PackageContext, Place, RecordingCopy
+from airflow_provider_iinked.download.recording import MissingRecording, RecordingCopy
 from airflow_provider_iinked.download.request import DownloadRequest
 from airflow_provider_iinked.download.stopping import StopSignal
 from airflow_provider_iinked.download.workers import WorkerPool
@@ -42,7 +43,7 @@ from airflow_provider_iinked.exceptions import (
 from airflow_provider_iinked.media.check import require_pyav
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.url import join
+from airflow_provider_iinked.storage.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ class _Download:
             api_base=self._api.api_base,
             timeout=settings.timeout,
             max_retries=settings.max_retries,
-            places={url: Place(store, join(url, package_id)) for url, store in self._stores.items()},
+            places={url: Place(store, Layout.of(url, package_id).folder) for url, store in self._stores.items()},
             stop=self._stop,
             examiner=self._examiner,
         )

@@ -12,11 +12,12 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Upload
+from airflow_provider_iinked.storage.base import Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectIdentity, ObjectInfo
 from airflow_provider_iinked.storage.url import failure_domain
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})

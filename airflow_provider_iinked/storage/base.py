@@ -36,6 +36,15 @@ class Upload(ABC):
         self.size = size
 
     @property
+    def keeps_name(self) -> bool:
+        """
+        Whether the store itself refuses whoever publishes under this name later.
+
+        False where a store knows no condition, or may ignore it: what is there is looked at once more then.
+        """
+        return False
+
+    @property
     def local_path(self) -> str | None:
         """Path of the unpublished bytes, where they are a file of this worker; None elsewhere."""
         return None
@@ -85,6 +94,8 @@ class Store(ABC):
 
     on_worker_disk: ClassVar[bool] = False
     """True where the objects lie on the worker's own disk, and may go with the worker."""
+    shows_unfinished: ClassVar[bool] = False
+    """True where an object can be seen under its final name before it is whole."""
 
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         self.token = token

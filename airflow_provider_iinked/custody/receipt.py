@@ -133,21 +133,22 @@ class ReceiptStore:
         earlier = receipt.get("previous")
         write_document(store, url, earlier or {**receipt, "status": WITHDRAWN}, self.signer)
 
-    def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> bool:
+    def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> Mapping[str, Any] | None:
         """
         Complete the receipt of a recording that is gone, where an earlier run got no further than the request.
 
         :param store: the storage.
         :param url: the receipt.
         :param meeting_video_id: the recording that is gone.
-        :return: whether there was one to complete.
+        :return: the receipt that was to be completed; None when there was none.
         :raises StorageError: when it cannot be read or written.
         """
         receipt = store.read_json(url)[1]
         if not self._is_own(receipt, meeting_video_id) or receipt.get("status") not in (REQUESTED, UNCONFIRMED):
-            return False
+            return None
         self.complete(store, url, receipt, receipt.get("answer"))
-        return True
+        found: Mapping[str, Any] = receipt
+        return found
 
     def approved_digest(self, store: Store, url: str, meeting_video_id: str, plan_sha256: str) -> str | None:
         """

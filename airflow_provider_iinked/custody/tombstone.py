@@ -92,20 +92,12 @@ def erase_copy(
         raise VerificationError(
             f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased."
         )
-    known = record if isinstance(record, dict) else {}
     tombstone = {
-        "format": TOMBSTONE_FORMAT,
-        "status": REQUESTED,
-        "package_id": package_id,
-        "meeting_video_id": meeting_video_id,
+        **_requested_tombstone(package_id, meeting_video_id, record),
         "reason": reason.strip(),
         "erased_by": erased_by,
-        **{name: known.get(name) for name in ("uri", "size", "sha256")},
         "removed": _removed_before(earlier) + copies,
-        "requested_at": _now(),
-        "erased_at": None,
         **asdict(stamp or TaskIdentity()),
-        "provider_version": __version__,
     }
     write_document(store, url, tombstone, signer)
     try:
@@ -121,6 +113,24 @@ def erase_copy(
     tombstone |= {"status": ERASED, "erased_at": _now()}
     write_document(store, url, tombstone, signer)
     return tombstone
+
+
+def _requested_tombstone(package_id: str, meeting_video_id: str, record: object) -> dict[str, Any]:
+    """Say of which copy an erasure is requested, as its custody record describes it."""
+    known = record if isinstance(record, dict) else {}
+    return {
+        "format": TOMBSTONE_FORMAT,
+        "status": REQUESTED,
+        "package_id": package_id,
+        "meeting_video_id": meeting_video_id,
+        "reason": None,
+        "erased_by": None,
+        **{name: known.get(name) for name in ("uri", "size", "sha256")},
+        "removed": [],
+        "requested_at": _now(),
+        "erased_at": None,
+        "provider_version": __version__,
+    }
 
 
 def _take_back(store: Store, url: str, earlier: object, signer: DocumentSigner | None) -> None:

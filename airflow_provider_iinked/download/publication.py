@@ -77,12 +77,33 @@ class Publisher:
         claimed = self._claim_name(video, recording, upload, custody_uri)
         if isinstance(claimed, StoredVideo):
             return self._locked(claimed, lock)
-        info = claimed
-        if info is None or info.size != recording.size:
+        if claimed is None or claimed.size != recording.size:
             raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
         if lock is not None:
             self.store.ensure_lock(uri, lock)
-        record = build_record(
+        record = self._record(video, recording, uri, claimed, copies, lock)
+        if not self.store.create_json(custody_uri, record, lock=lock):
+            winner = self._verify_winner(video, custody_uri)
+            if winner.uri != uri:
+                # The other run's copy has another suffix: ours would be there without a record.
+                self._remove(uri)
+            return self._locked(winner, lock)
+        stored = StoredVideo(
+            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
+        )
+        return self._locked(stored, lock)
+
+    def _record(
+        self,
+        video: Video,
+        recording: DownloadedRecording,
+        uri: str,
+        info: ObjectInfo,
+        copies: Sequence[str],
+        lock: Lock | None,
+    ) -> dict[str, Any]:
+        """Build the custody record of the copy, as the store shows it now."""
+        return build_record(
             api_base=self.api_base,
             package_id=self.package_id,
             video=video,
@@ -102,16 +123,6 @@ class Publisher:
             copies=copies,
             lock=lock,
         )
-        if not self.store.create_json(custody_uri, record, lock=lock):
-            winner = self._verify_winner(video, custody_uri)
-            if winner.uri != uri:
-                # The other run's copy has another suffix: ours would be there without a record.
-                self._remove(uri)
-            return self._locked(winner, lock)
-        stored = StoredVideo(
-            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
-        )
-        return self._locked(stored, lock)
 
     def _locked(self, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
         """Read back the locks of copy and record."""

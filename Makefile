@@ -128,9 +128,9 @@ test-media: $(READY) $(FIX_WEBM)/fix-webm-duration.js gstreamer ## Recordings of
 	IINKED_SKIP_NOTHING=1 FIX_WEBM_DURATION=$(FIX_WEBM) $(BIN)/python -m pytest -q tests/media_corpus $(PYTEST)
 
 .PHONY: test-browser
-test-browser: .venvs/servers/.installed ## The connection form in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures
+test-browser: .venvs/servers/.installed postgresql ## Connection form and approval in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures
 	@scripts/debian chromium chromium --version
-	$(SERVERS_TESTS) tests/browser/test_connection_form.py $(PYTEST)
+	$(SERVERS_TESTS) tests/browser $(PYTEST)
 
 .PHONY: test-deployment
 test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL; AIRFLOW=2.11.2 too

@@ -141,7 +141,7 @@ class _Deletion:
             package = PackageDeletion(self._context, target)
             self._packages.append(package)
             package.begin()
-            if package.outcome.rules is not None:
+            if package.outcome.rules is not None and package.outcome.error is None:
                 for recording in package.rules:
                     yield _Item(package, recording)
                 yield _Item(package, None)

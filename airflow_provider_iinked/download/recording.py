@@ -195,6 +195,11 @@ class RecordingCopy:
                 self._published[url] = future.result()
             except IinkedSignError as error:
                 failed[url] = error
+        if self._context.request.retention is not None and self._lock() is None:
+            log.warning(
+                "Video %s: retain_for has ended already, counted from when it was made; its copy is not locked.",
+                self.meeting_video_id,
+            )
         for stored in self._published.values():
             log.info(
                 "Video %s: copied to %s, %d bytes, sha256 %s.",

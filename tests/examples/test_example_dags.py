@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from airflow_provider_iinked.simulator.demo import EMPTY, PAIR, ROOM, fill, vide
 from tests.examples.conftest import load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
@@ -95,8 +97,44 @@ def test_nightly_sweep_goes_on_with_the_other_packages_when_one_fails(
     assert not {video_id(PAIR, 1), video_id(PAIR, 2)} & set(iinked_simulator.ledger.deletions)
 
 
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Answers each question at once, with what is in the list; Airflow's own part of it is left out."""
+    answers = ["Approve"]
+    if AIRFLOW < (3, 1):
+        yield answers
+        return
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    def execute(operator: Any, context: Any) -> Any:
+        event = {
+            "chosen_options": answers[:1],
+            "params_input": {"plan_sha256": operator.params["plan_sha256"]},
+            "responded_by_user": {"id": "ada", "name": "ada"},
+            "responded_at": datetime.now(UTC),
+            "timedout": False,
+        }
+        return operator.execute_complete(context, event)
+
+    monkeypatch.setattr(HITLOperator, "execute", execute)
+    yield answers
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="approval needs Airflow 3.1")
+def test_deletion_by_id_sends_nothing_when_the_person_says_no(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, person: list[str]
+) -> None:
+    fill(iinked_simulator, archive_after=0)
+    person[:] = ["Reject"]
+
+    (run,) = run_example("iinked_sign_delete_by_id", {"meeting_video_ids": [video_id(PAIR, 2)]})
+
+    assert run["tasks"]["delete"]["state"] == "skipped"
+    assert iinked_simulator.ledger.delete_requests == []
+
+
 def test_deletion_by_id_takes_what_was_named_and_writes_receipts(
-    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path, person: list[str]
 ) -> None:
     fill(iinked_simulator, archive_after=0)
     meant = video_id(PAIR, 2)
@@ -109,6 +147,8 @@ def test_deletion_by_id_takes_what_was_named_and_writes_receipts(
     assert first["tasks"]["preview"]["xcom"]["preview"] is True
     receipt = json.loads((tmp_path / "receipts" / PAIR / f"{meant}.deletion.json").read_text())
     assert receipt["status"] == "deleted"
+    if AIRFLOW >= (3, 1):
+        assert receipt["approval"]["responded_by"] == "ada"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +160,7 @@ def test_deletion_by_id_takes_what_was_named_and_writes_receipts(
     ],
 )
 def test_deletion_by_id_sends_nothing(
-    iinked_simulator: IinkedSimulator, run_example: RunExample, conf: dict[str, Any], state: str
+    iinked_simulator: IinkedSimulator, run_example: RunExample, person: list[str], conf: dict[str, Any], state: str
 ) -> None:
     fill(iinked_simulator, archive_after=3600)
 

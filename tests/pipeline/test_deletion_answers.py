@@ -83,8 +83,8 @@ def test_a_connection_that_breaks_before_the_work_is_asked_again_after_the_list(
 
 def test_an_answer_that_stalls_beyond_the_timeout_lets_the_list_decide(three, connect):
     chain, _ = three
-    connect(timeout=0.3, max_retries=2)
-    chain.sim.faults.add(Fault(call="delete", kind="stall", seconds=1.0, video_id="b"))
+    connect(timeout=1.0, max_retries=2)
+    chain.sim.faults.add(Fault(call="delete", kind="stall", seconds=5.0, video_id="b"))
     ends_well(three)
 
 

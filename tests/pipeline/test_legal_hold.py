@@ -44,6 +44,17 @@ def test_nothing_of_a_held_package_is_deleted(copied):
     assert set(receipts(chain).values()) <= {"withdrawn"}
 
 
+def test_what_is_deleted_already_is_done_under_a_hold_too_and_its_receipt_is_completed(copied):
+    chain, copies = copied
+    chain.delete(verified_copies=copies)
+    path = chain.path("p", "a.deletion.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "requested"}))
+    assert hold(chain)["under_way"] == ["a"]
+    chain.delete(verified_copies=copies)
+    assert len(chain.ledger.delete_requests) == 2
+    assert set(receipts(chain).values()) == {"deleted"}
+
+
 def test_other_packages_of_the_same_task_are_deleted(chain):
     held, _ = chain.package("a", package_id="p")
     other, _ = chain.package("c", package_id="q")

@@ -14,7 +14,7 @@ from airflow_provider_iinked.custody.hold import place_hold, release_hold
 from airflow_provider_iinked.custody.tombstone import erase_copy
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.storage.lock import Lock
-from tests.stateful.tasks import ChainTasks, Turmoil, claims_of
+from tests.stateful.tasks import ChainTasks, Turmoil, claims_of, in_order
 from tests.stateful.vault import VaultStore
 from tests.stateful.world import TALLY, Run
 
@@ -255,7 +255,8 @@ class ConsentTasks(ChainTasks):
         for _ in range(1 + again):
             self._meanwhile(number, package, turmoil)
             shown = saw if answer == "yes" and still else {}
-            operator = self._guarded(number, xcom, None, False, min_copies=min_copies, saw=shown, approval=approval)
+            more = {"approval": approval, **in_order(turmoil)}
+            operator = self._guarded(number, xcom, None, False, min_copies=min_copies, saw=shown, **more)
             self._execute(operator)
             self.world.active.clear()
             turmoil = ([], [])

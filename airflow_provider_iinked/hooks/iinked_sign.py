@@ -363,7 +363,7 @@ async def aread_settings(iinked_sign_conn_id: str) -> ApiSettings:
 
 
 def _explain(error: Exception) -> str:
-    """Say for the connection form what kind of trouble it is, then the details."""
+    """Say for the connection form what kind of error it is, then the details."""
     kinds: tuple[tuple[type[Exception], str], ...] = (
         (UnknownHostError, "Unknown host"),
         (CertificateError, "Certificate not accepted"),

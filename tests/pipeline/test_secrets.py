@@ -89,7 +89,7 @@ def test_the_whole_chain_tells_no_secret(spied, connect, faults, auth_type):
     assert "unfollowed" not in text
 
 
-def test_an_api_that_repeats_the_key_in_its_error_does_not_get_it_told(spied):
+def test_an_api_that_repeats_the_key_in_its_error_does_not_get_it_shown(spied):
     chain, _, caplog = spied
     body = {"error": f"bad_{chain.sim.api_key}", "message": f"The key {chain.sim.api_key} is odd."}
     chain.sim.faults.add(Fault(call="list", kind="status", status=400, body=body, on="always"))

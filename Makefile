@@ -16,7 +16,7 @@ SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
 # One process more than cores: many tests wait for clocks.
 RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --ignore=tests/deployment --ignore=tests/distributed \
-	--ignore=tests/media_corpus
+	--ignore=tests/media_corpus --ignore=tests/scale -o faulthandler_timeout=120
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
 
@@ -140,6 +140,10 @@ test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler
 .PHONY: test-approval
 test-approval: $(READY) postgresql ## A person's approval under a real scheduler and API server; Airflow 3.1 and newer
 	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment/test_approval.py $(PYTEST)
+
+.PHONY: test-scale
+test-scale: $(READY) postgresql ## 20,000 packages in 400 batches while tasks and the scheduler are killed, an hour; SCALE_PACKAGES=2000 for less
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/scale $(PYTEST)
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed $(AZURITE) ## 200 kills at random on disk, S3, GCS and Azure each, and at every act

@@ -139,7 +139,7 @@ class Store(ABC):
         Read back the lock that an object was written with; where it got lost on the way, set it now.
 
         :param url: the object.
-        :param lock: what was asked for.
+        :param lock: the requested lock.
         :return: the lock as the store shows it.
         :raises StorageError: when it is missing, weaker or ends earlier.
         """
@@ -185,7 +185,7 @@ class Store(ABC):
         """
         List the objects right below a folder with what the listing itself says about them.
 
-        Nothing is asked for each of them, so an object may say less here than in :meth:`info`.
+        No request is made for each of them, so an object may say less here than in :meth:`info`.
 
         :param url: the folder.
         :return: names without their path, no folders; empty when the folder does not exist.

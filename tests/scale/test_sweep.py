@@ -101,9 +101,9 @@ def test_a_sweep_of_a_whole_organization_loses_nothing_and_deletes_each_recordin
 
 def _add_dag(airflow: Deployment) -> None:
     text = EXAMPLE.read_text()
-    example = 'default_args={"retries": 2, "retry_delay": timedelta(minutes=5)}'
-    assert example in text
-    text = text.replace(example, 'default_args={"retries": 10, "retry_delay": timedelta(seconds=5)}')
+    for example, here in (('"retries": 2', '"retries": 10'), ("timedelta(minutes=5)", "timedelta(seconds=5)")):
+        assert example in text
+        text = text.replace(example, here)
     (airflow.dags / "sweep.py").write_text(text)
 
 

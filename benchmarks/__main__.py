@@ -153,7 +153,7 @@ def _machine() -> str:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure what was named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     chosen = parser.parse_args().only

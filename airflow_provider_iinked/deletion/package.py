@@ -58,7 +58,6 @@ class PackageDeletion:
             return
         context, request = self._context, self._context.request
         try:
-            self._receipts.check_folders_not_held()
             if not request.preview:
                 for url in self._receipts.folders():
                     context.stores.open(url).remove_stale(url)
@@ -79,6 +78,15 @@ class PackageDeletion:
         self.outcome.rules = rules
         context.has_rules(rules)
         self._finish_already_deleted()
+        self._refuse_held()
+
+    def _refuse_held(self) -> None:
+        """End a package that is under legal hold, where something of it is left to delete."""
+        try:
+            if any(self.rules):
+                self._receipts.check_folders_not_held()
+        except IinkedSignError as error:
+            self.end(error)
 
     def end(self, error: IinkedSignError) -> None:
         """

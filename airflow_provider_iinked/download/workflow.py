@@ -43,7 +43,7 @@ from airflow_provider_iinked.exceptions import (
 from airflow_provider_iinked.media.check import require_pyav
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.url import join
+from airflow_provider_iinked.storage.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class _Download:
             api_base=self._api.api_base,
             timeout=settings.timeout,
             max_retries=settings.max_retries,
-            places={url: Place(store, join(url, package_id)) for url, store in self._stores.items()},
+            places={url: Place(store, Layout.of(url, package_id).folder) for url, store in self._stores.items()},
             stop=self._stop,
             examiner=self._examiner,
         )

@@ -84,7 +84,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             parks the task and goes on with :meth:`execute_complete`.
         :raises InvalidArgumentError: when ``plan`` is not the output of a preview.
         """
-        from airflow_provider_iinked.deletion.approval import plan_sha256, plan_table, read_plan
+        from airflow_provider_iinked.deletion.approval import plan_sha256, read_plan
+        from airflow_provider_iinked.deletion.plan_table import plan_table
 
         recordings = read_plan(self.plan)
         digest = plan_sha256(recordings)
@@ -155,7 +156,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
 
 
 def _form(digest: str) -> ParamsDict:
-    """Make the form that carries the digest of the shown plan; nothing of the Dag's params is asked for."""
+    """Make the form that carries the digest of the shown plan; none of the Dag's params is in it."""
     note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
     return ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
 

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,7 +50,11 @@ def build_context(order: dict[str, Any]) -> dict[str, Any]:
 def run_task(order: dict[str, Any]) -> Any:
     from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 
-    operators = {"download": IinkedDownloadVideosOperator, "delete": IinkedDeleteVideosOperator}
+    operators = {
+        "download": IinkedDownloadVideosOperator,
+        "preview": IinkedDeleteVideosOperator,
+        "delete": IinkedDeleteVideosOperator,
+    }
     return operators[order["task"]](task_id=order["task"], **order["arguments"]).execute(build_context(order))
 
 
@@ -101,7 +106,17 @@ def import_all() -> None:
     import airflow_provider_iinked.operators.videos  # noqa: F401
 
     logging.disable(logging.CRITICAL)
+    open_vaults()
     warm_up()
+
+
+def open_vaults() -> None:
+    """Let destinations name the store of the tests that locks objects; its locks are shared by all processes."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests.stateful import vault
+
+    vault.open_vaults()
+    vault.VaultStore.locks = vault.FileLocks()
 
 
 def warm_up() -> None:
@@ -111,9 +126,13 @@ def warm_up() -> None:
 
     os.environ["AIRFLOW_CONN_WARM_UP"] = json.dumps({"conn_type": "iinked_sign", "host": "localhost", "password": "x"})
     with contextlib.suppress(ImportError):  # only where the object stores are installed
-        import airflow.providers.amazon.aws.fs.s3
-        import airflow.providers.amazon.aws.hooks.s3  # noqa: F401
         import s3fs  # noqa: F401
+    with contextlib.suppress(ImportError):
+        import gcsfs  # noqa: F401
+
+        import airflow_provider_iinked.storage.azure
+        import airflow_provider_iinked.storage.gcs
+        import airflow_provider_iinked.storage.s3  # noqa: F401
     assert IinkedSignHook("warm_up").get_conn()
     assert open_store("file:///tmp")
     assert threading.active_count() == 1

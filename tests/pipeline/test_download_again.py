@@ -60,7 +60,7 @@ def test_a_copy_whose_time_alone_changed_is_read_and_kept(chain):
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
-def test_a_copy_that_no_longer_agrees_is_set_aside_and_fetched_anew(one, damage, caplog):
+def test_a_copy_that_no_longer_agrees_is_quarantined_and_fetched_again(one, damage, caplog):
     one.download("p")
     path = one.path("p", "v.mp4")
     if damage == "gone":
@@ -74,7 +74,7 @@ def test_a_copy_that_no_longer_agrees_is_set_aside_and_fetched_anew(one, damage,
     assert "Set aside" in caplog.text
 
 
-def test_a_record_that_cannot_be_read_is_set_aside_and_written_anew(one, paper):
+def test_a_record_that_cannot_be_read_is_quarantined_and_written_again(one, paper):
     one.download("p")
     one.path("p", "v.custody.json").write_text("{")
     one.download("p")
@@ -92,7 +92,7 @@ def test_another_data_centres_record_is_left_alone(one, paper, changes):
     assert {name: one.path("p", name).read_bytes() for name in one.names("p")} == before
 
 
-def test_a_recording_that_changed_at_the_source_is_fetched_anew(one):
+def test_a_recording_that_changed_at_the_source_is_fetched_again(one):
     one.download("p")
     one.sim.change_content("v")
     one.sim.set_fields("p", "v", duration="PT7S")
@@ -108,7 +108,7 @@ def test_a_copy_without_a_record_of_the_very_same_bytes_is_kept(one):
     assert one.names("p") == ["v.custody.json", "v.mp4"]
 
 
-def test_a_file_without_a_record_of_other_bytes_is_set_aside(one):
+def test_a_file_without_a_record_of_other_bytes_is_quarantined(one):
     one.path("p").mkdir(parents=True)
     one.path("p", "v.mp4").write_bytes(b"something of the user's own")
     one.download("p")
@@ -188,7 +188,7 @@ def test_an_unknown_package_fails_for_good(chain):
         chain.download("nowhere")
 
 
-def test_copies_come_in_the_order_they_were_asked_for(one):
+def test_copies_come_in_the_order_of_the_ids(one):
     for video in ("a", "z", "b"):
         one.sim.add_video("p", video)
     asked = ["z", "v", "b", "a"]
@@ -314,7 +314,7 @@ def test_processes_that_copy_the_same_package_at_the_same_time_agree_on_one_copy
     assert chain.names("p") == ["v.custody.json", "v.mp4", "w.custody.json", "w.mp4"]
 
 
-def test_a_first_run_whose_copy_is_not_proved_is_not_taken_for_done(chain, monkeypatch, paper):
+def test_a_first_run_whose_copy_is_not_verified_is_not_taken_for_done(chain, monkeypatch, paper):
     """Another run wins the race with a record that does not fit its copy."""
     chain.package("v", package_id="p")
     really = Publisher.publish
@@ -382,7 +382,7 @@ def test_a_run_that_is_broken_off_publishes_nothing_and_the_next_cleans_up(one, 
     assert one.path("p", "v.mp4").read_bytes() == one.sim.content("v")
 
 
-def test_a_broken_transfer_leaves_no_litter(one):
+def test_a_broken_transfer_leaves_nothing_behind(one):
     one.sim.faults.add(Fault(call="recording", kind="cut", after=50_000))
     one.sim.faults.add(Fault(call="recording", kind="reset", on=range(2, 99)))
     with pytest.raises(exceptions.TransferError):

@@ -120,13 +120,16 @@ def test_nothing_is_handed_over_after_an_answer_about_another_package(chain, pac
 def test_max_parallel_counts_recordings_over_all_packages(chain, packages, monkeypatch):
     from airflow_provider_iinked.download.recording import RecordingCopy
 
-    running, most, lock = [0], [0], threading.Lock()
+    running, most, lock, together = [0], [0], threading.Lock(), threading.Event()
     download = RecordingCopy.download
 
     def counted(self, url):
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
+            if running[0] == 3:
+                together.set()
+        together.wait(60)
         time.sleep(0.05)
         try:
             download(self, url)

@@ -44,6 +44,17 @@ def test_nothing_of_a_held_package_is_deleted(copied):
     assert set(receipts(chain).values()) <= {"withdrawn"}
 
 
+def test_what_is_deleted_already_is_done_under_a_hold_too_and_its_receipt_is_completed(copied):
+    chain, copies = copied
+    chain.delete(verified_copies=copies)
+    path = chain.path("p", "a.deletion.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "requested"}))
+    assert hold(chain)["under_way"] == ["a"]
+    chain.delete(verified_copies=copies)
+    assert len(chain.ledger.delete_requests) == 2
+    assert set(receipts(chain).values()) == {"deleted"}
+
+
 def test_other_packages_of_the_same_task_are_deleted(chain):
     held, _ = chain.package("a", package_id="p")
     other, _ = chain.package("c", package_id="q")
@@ -295,7 +306,7 @@ def test_a_hold_whose_release_was_cut_short_is_not_relied_on(copied):
     assert hold(chain, held_by="ada")["hold_id"] != first["hold_id"]
 
 
-def test_a_release_that_is_asked_for_again_is_no_error(copied):
+def test_a_release_that_is_requested_again_is_no_error(copied):
     chain, _ = copied
     named = hold(chain)["hold_id"]
     release_hold(chain.destination, "p", reason="over", hold_id=named)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterator, MutableMapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +17,50 @@ from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import failure_domain
 
 SCHEME = "vault"
+LOCKS_FOLDER = "VAULT_LOCKS"
+"""Environment variable with the folder of locks that processes share."""
+
+
+class FileLocks(MutableMapping[Path, Lock]):
+    """
+    Locks that several processes share.
+
+    :param folder: where they are noted; None for the one that the environment names.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def _note(self, path: Path) -> Path:
+        folder = self._folder or Path(os.environ[LOCKS_FOLDER])
+        return folder / hashlib.sha256(str(path).encode()).hexdigest()
+
+    def __getitem__(self, path: Path) -> Lock:
+        try:
+            mode, end = self._note(path).read_text().split()
+        except FileNotFoundError:
+            raise KeyError(path) from None
+        return Lock(mode, datetime.fromisoformat(end))
+
+    def __setitem__(self, path: Path, lock: Lock) -> None:
+        note = self._note(path)
+        note.with_suffix(".new").write_text(f"{lock.mode} {lock.retain_until.isoformat()}")
+        note.with_suffix(".new").replace(note)
+
+    def __delitem__(self, path: Path) -> None:
+        self._note(path).unlink()
+
+    def __iter__(self) -> Iterator[Path]:
+        raise NotImplementedError("names are noted as digests")
+
+    def __len__(self) -> int:
+        return len(list((self._folder or Path(os.environ[LOCKS_FOLDER])).iterdir()))
 
 
 class VaultStore(LocalStore):
     """The local disk under a scheme of its own; its first part is the bucket."""
 
-    locks: ClassVar[dict[Path, Lock]] = {}
+    locks: ClassVar[MutableMapping[Path, Lock]] = {}
     ignores_locks: ClassVar[bool] = False
     """A store that accepts a lock and drops it, as some do."""
 
@@ -36,6 +78,13 @@ class VaultStore(LocalStore):
 
     def lock_of(self, url: str) -> Lock | None:
         return self.locks.get(Path(self.path(url)))
+
+    def ensure_lock(self, url: str, lock: Lock) -> Lock:
+        """Set what got lost on the way, as S3 does, and read it back."""
+        found = self.lock_of(url)
+        if found is None or found.lacks(lock):
+            self.set_lock(url, lock)
+        return super().ensure_lock(url, lock)
 
     def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         created = super().create_bytes(url, data, durable=durable)

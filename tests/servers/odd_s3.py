@@ -61,7 +61,7 @@ ACCESS_KEY, SECRET_KEY = "AKIAEXAMPLE", "example"
 
 @dataclass
 class Request:
-    """One request as the server saw it, and the status and code that it answered."""
+    """One request as the server saw it, the status and code that it answered, and the client's port."""
 
     operation: str
     method: str
@@ -73,6 +73,7 @@ class Request:
     at: float = field(default_factory=time.monotonic)
     status: int = 0
     code: str = ""
+    port: int = 0
 
 
 @dataclass
@@ -220,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         body = read_body(self.rfile, headers)
         operation = operation_of(self.command, bucket, key, query, headers)
-        request = Request(operation, self.command, bucket, key, query, headers, body)
+        request = Request(operation, self.command, bucket, key, query, headers, body, port=self.client_address[1])
         if store.traits.latency:
             time.sleep(store.traits.latency)
         answer = store._answer(request)

@@ -1,4 +1,4 @@
-"""The package as an earlier commit had it, checked out beside this one, to be measured in the same environment."""
+"""An earlier commit, checked out into a temporary worktree, to be measured beside what is here."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
 COMMIT = "4f03abe"
-"""The commit that docs/benchmarks.md compares with."""
+HERE = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
-def earlier_tree() -> Iterator[Path | None]:
-    """Check the commit out until the block ends; None where there is no history to take it from."""
-    with tempfile.TemporaryDirectory(prefix="iinked-bench-") as folder:
-        tree = Path(folder) / COMMIT
-        git = ["git", "-C", str(ROOT)]
-        made = subprocess.run([*git, "worktree", "add", "--detach", tree, COMMIT], capture_output=True, check=False)
-        if made.returncode:
-            yield None
-            return
+def earlier_commit(commit: str = COMMIT) -> Iterator[Path]:
+    """
+    Check a commit out for as long as the block runs; needs the repository's history.
+
+    :param commit: which.
+    :return: its folder: a process that is started there imports its package.
+    """
+    with tempfile.TemporaryDirectory(prefix="iinked-earlier-") as folder:
+        target = Path(folder) / commit
+        _git("worktree", "add", "--quiet", "--detach", str(target), commit)
         try:
-            yield tree
+            yield target
         finally:
-            subprocess.run([*git, "worktree", "remove", "--force", tree], capture_output=True, check=False)
+            _git("worktree", "remove", "--force", str(target))
+
+
+def _git(*words: str) -> None:
+    subprocess.run(["git", "-C", str(HERE), *words], check=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.earlier import COMMIT, ROOT, earlier_tree
+from benchmarks.earlier import COMMIT, HERE, earlier_commit
 from benchmarks.simulator_process import Remote, simulator
 from tests.servers.delay import slow_wire
 
@@ -94,7 +94,7 @@ def run_child(bench: Bench, tree: Path | None, **more: Any) -> dict[str, float]:
     """Run one measurement in a process of its own; empty where it fails, as an earlier commit may."""
     given = {"store": bench.store, "name": f"n{next(bench.numbers)}", **bench.given, **more}
     environment = {**os.environ, **bench.environment, **given.pop("environment", {})}
-    environment |= {"PYTHONPATH": str(tree or ROOT), "NO_PROXY": "127.0.0.1"}
+    environment |= {"PYTHONPATH": str(tree or HERE), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-P", str(Path(__file__).with_name("store_child.py")), json.dumps(given)]
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -166,7 +166,7 @@ def run(store: str, round_trips: list[float], repeat: int, parts: tuple[str, ...
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bench = stack.enter_context(STORES[store](folder))
         sim = stack.enter_context(simulator())
-        tree = stack.enter_context(earlier_tree()) if earlier else None
+        tree = stack.enter_context(earlier_commit()) if earlier else None
         for round_trip in round_trips:
             for row in measure(bench, sim, tree, round_trip, repeat, parts):
                 rows.append(row)

@@ -61,6 +61,13 @@ pytest_plugins = ["airflow_provider_iinked.simulator.pytest_plugin"]
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all Dags (pytest-xdist's loadgroup): what Airflow loads for the first takes ten seconds."""
+    for item in items:
+        if "airflow_db" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("dags"))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run that was made for certain tests and skipped one (``make test-celery`` without Redis, say)."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

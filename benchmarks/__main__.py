@@ -83,12 +83,54 @@ def _chain() -> str:
     return _table(["50 packages, 100 recordings of 1 MB", ""], chain.run())
 
 
+def _sweep() -> str:
+    from benchmarks import sweeping
+
+    head = [f"{sweeping.PACKAGES} packages, one recording each", "tasks", "seconds", "packages a second", "speed"]
+    return _table(head, sweeping.run())
+
+
+def _listing() -> str:
+    from benchmarks import listing_packages as listing
+
+    return _table(
+        [f"{listing.PACKAGES} packages, {listing.LATENCY * 1000:.0f} ms an answer", "seconds", "speed"], listing.run()
+    )
+
+
+def _verifying() -> str:
+    from benchmarks import verifying
+
+    head = [
+        f"{verifying.PACKAGES} packages, {verifying.DELAY * 1000:.0f} ms an answer of the store",
+        "seconds",
+        "speed",
+    ]
+    return _table(head, verifying.run())
+
+
+def _memory() -> str:
+    from benchmarks import batch_memory
+
+    head = [
+        "peak memory of the process, MiB",
+        f"{batch_memory.FEW} packages",
+        f"{batch_memory.MANY:,} packages",
+        "more",
+    ]
+    return _table(head, batch_memory.run())
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "waiting": ("Waits in the triggerer", _waiting),
     "downloading": ("Download", _downloading),
     "deleting": ("Deletion", _deleting),
     "importing": ("Import", _importing),
     "chain": ("The whole chain under LocalExecutor and PostgreSQL", _chain),
+    "sweep": ("The nightly sweep under LocalExecutor and PostgreSQL", _sweep),
+    "listing": ("`IinkedListPackagesOperator(with_archived_videos=True)`", _listing),
+    "verifying": ("`custody verify` on a slow store", _verifying),
+    "memory": ("Memory of a task with many packages", _memory),
 }
 
 
@@ -111,7 +153,7 @@ def _machine() -> str:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure what was named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     chosen = parser.parse_args().only

@@ -12,8 +12,9 @@ from airflow_provider_iinked.download.hashing import BackgroundSha256
 from airflow_provider_iinked.download.http import HostConnectionError, RecordingHost, RecordingStream
 from airflow_provider_iinked.download.response import DownloadResponse, ResponseAction, classify_response, known_total
 from airflow_provider_iinked.download.stopping import StopSignal
-from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError, reason_of
+from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError
 from airflow_provider_iinked.media.container import SNIFF_SIZE, container_suffix, looks_like_page
+from airflow_provider_iinked.storage.errors import advice_on, reason_of_store
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.download.media_check import RecordingCheck
@@ -260,7 +261,8 @@ class RecordingDownloader:
             raise
         except Exception as error:
             raise StorageError(
-                f"Writing the copy failed after {self.done} bytes ({reason_of(error)}); nothing was published."
+                f"Writing the copy failed after {self.done} bytes ({reason_of_store(error)}); nothing was published. "
+                f"{advice_on(error)}"
             ) from None
 
     def _check_stop(self) -> None:

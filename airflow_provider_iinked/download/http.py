@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -19,10 +18,11 @@ from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from airflow_provider_iinked.api.answer_cutoff import CutOffConnection
 from airflow_provider_iinked.api.errors import root_cause
+from airflow_provider_iinked.api.live_connections import LiveConnections, live_adapter
 from airflow_provider_iinked.api.network import USER_AGENT, find_route
 from airflow_provider_iinked.api.settings import is_loopback
 from airflow_provider_iinked.exceptions import TransferError
@@ -111,7 +111,8 @@ class RecordingHost:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._adapter = HTTPAdapter()
+        self._live = LiveConnections()
+        self._adapter = live_adapter(self._live, CutOffConnection)
         self._connection: Any = None
         self._proxy_headers: Mapping[str, str] = {}
         self._closed = False
@@ -139,8 +140,11 @@ class RecordingHost:
         try:
             self._connect(url)
             self._connection.sock.sendall(self._head(url, headers))
-            response = HTTPResponse(self._connection.sock, method="GET")
+            response = self._connection.response_class(self._connection.sock, method="GET")
             response.begin()
+            # The clock was for the head: a large recording takes as long as it takes.
+            self._connection.answer_clock = None
+            self._connection.sock.settimeout(self._timeout)
             return RecordingStream(response)
         except (requests.RequestException, HTTPException, HTTPError, OSError, ValueError, AttributeError) as error:
             raise _not_reached(error) from None
@@ -199,14 +203,9 @@ class RecordingHost:
                 connection.close()
 
     def close(self) -> None:
-        """Close the socket; another thread's read of it ends at once. May be called again."""
+        """Close the socket; another thread's read or handshake ends at once. May be called again."""
         self._closed = True
-        sock = getattr(self._connection, "sock", None)
-        # Not the method of a TLS socket: it takes the session away from under the thread that reads.
-        plain = getattr(sock, "socket", sock)
-        if isinstance(plain, socket.socket):
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(plain, socket.SHUT_RDWR)
+        self._live.stop()
 
     def release(self) -> None:
         """Free the socket. Call it in the thread that reads, or when none does."""

@@ -262,7 +262,7 @@ class RecordingCopy:
         return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size, lock=lock)
 
     def _lock(self) -> Lock | None:
-        """The lock of copy and record; none where none is asked for, or its time has passed already."""
+        """The lock of copy and record; none without retain_for, or when its time has passed already."""
         retention = self._context.request.retention
         if retention is None:
             return None

@@ -355,7 +355,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         return response
 
     def _announce(self, context: Context, hook: IinkedSignHook, request: DeletionRequest, responses: Any) -> None:
-        """Keep what OpenLineage is told, and tell the outlets what is deleted."""
+        """Keep what OpenLineage reports, and add to the outlets' events what is deleted."""
         from airflow_provider_iinked.lineage import announce
 
         packages: list[DeletedPackage] = []

@@ -59,7 +59,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     row. ``soft_fail`` turns a timeout, a permanent error and a spent error budget into a skip, in every mode.
 
     With several packages, one that fails for good holds up no other one: the task fails at the end and names each. A
-    package that is ready is not asked for any more. Whatever becomes of the wait, the XCom ``package_id`` has what is
+    package that is ready is not polled any more. Whatever becomes of the wait, the XCom ``package_id`` has what is
     ready: tasks with ``trigger_rule="all_done"`` go on with ``wait.output["package_id"]``.
 
     With ``deferrable=True`` it checks once and then waits in the triggerer; ``mode``, ``exponential_backoff`` and

@@ -137,7 +137,17 @@ class S3Store(Store):
                 if is_missing(error):
                     return None
                 raise
-            return info_of(head, head["ContentLength"])
+            size = head.get("ContentLength")
+            return info_of(head, self._listed_size(url) if size is None else size)
+
+    def _listed_size(self, url: str) -> int:
+        """Find the size of an object in a listing, for a store whose answer to a look leaves it out."""
+        target = self.target(url)
+        page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, Prefix=target["Key"], MaxKeys=1)
+        for item in page.get("Contents") or []:
+            if item["Key"] == target["Key"]:
+                return int(item["Size"])
+        raise StorageError(f"The store does not say how many bytes {url} has. Clearing the task is safe.")
 
     def list_names(self, url: str) -> list[str]:
         """List the names right below a folder."""
@@ -178,12 +188,14 @@ class S3Store(Store):
             try:
                 go_on = {"Range": f"bytes={done}-", "IfMatch": seen} if done else {}
                 answer = self.call("get_object", self.target(url), **go_on)
-                total = done + int(answer["ContentLength"])
+                length = answer.get("ContentLength")
+                total = None if length is None else done + int(length)
                 seen = str(answer.get("ETag", ""))
                 with closing(answer["Body"]) as body:
                     while data := body.read(READ_SIZE):
                         done += len(data)
                         yield data
+                total = done if total is None else total
             except Exception as error:
                 if is_missing(error):
                     raise FileNotFoundError(url) from None
@@ -252,13 +264,13 @@ class S3Store(Store):
             self.put_condition = Condition.REFUSED
             return self._put_and_look(url, data, more)
         try:
-            self._put(url, data, {**more, **IF_FREE})
+            again = self._put(url, data, {**more, **IF_FREE})
         except Exception as error:
             if is_taken(error) or status_of(error) == 409:
                 self.put_condition = Condition.HONOURED
             return first
         self.put_condition = Condition.IGNORED
-        return self._look_again(url, None, len(data))
+        return self._look_again(url, again.validator, len(data))
 
     def _put_and_look(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
         """Without a condition: look before, write, and look whose bytes lie there."""
@@ -292,13 +304,15 @@ class S3Store(Store):
 
     def _remove_seen(self, url: str, seen: ObjectInfo) -> None:
         """Remove the object that was seen, and no other; a store that refuses the condition removes what lies there."""
-        condition = {"IfMatch": f'"{(seen.validator or {}).get("etag", "")}"'}
+        etag = (seen.validator or {}).get("etag")
+        condition = {"IfMatch": f'"{etag}"'} if etag else {}
         try:
             self.call("delete_object", self.target(url), **condition)
         except Exception as error:
-            if status_of(error) != 501:
+            if status_of(error) == 501:
+                self.call("delete_object", self.target(url))
+            elif self.info(url) is not None:  # else it was removed by a call whose answer was lost
                 raise
-            self.call("delete_object", self.target(url))
 
     def remove(self, url: str) -> None:
         """Remove one object."""

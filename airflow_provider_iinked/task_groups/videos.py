@@ -170,7 +170,7 @@ def archive_and_delete_videos(
 def _check_approval_arguments(
     approval: object, require_other_person: object, response_timeout: object, preview: object
 ) -> None:
-    """See at parse time that an approval is either asked for in full or not at all."""
+    """See at parse time that an approval is either requested in full or not at all."""
     people = isinstance(approval, (list, tuple)) and approval
     if not isinstance(approval, bool) and not people:
         raise InvalidArgumentError(

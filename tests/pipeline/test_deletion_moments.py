@@ -68,7 +68,7 @@ def test_a_copy_that_is_spoilt_while_its_receipt_is_written_slowly_keeps_its_rec
     assert receipt_of(chain)["status"] == "withdrawn"
 
 
-def test_a_copy_is_proved_again_after_a_slow_receipt(copied, slow_store):
+def test_a_copy_is_verified_again_after_a_slow_receipt(copied, slow_store):
     chain, copies = copied
     slow_store.append((11.0, None))
     chain.delete(verified_copies=copies)

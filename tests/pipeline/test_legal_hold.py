@@ -306,7 +306,7 @@ def test_a_hold_whose_release_was_cut_short_is_not_relied_on(copied):
     assert hold(chain, held_by="ada")["hold_id"] != first["hold_id"]
 
 
-def test_a_release_that_is_asked_for_again_is_no_error(copied):
+def test_a_release_that_is_requested_again_is_no_error(copied):
     chain, _ = copied
     named = hold(chain)["hold_id"]
     release_hold(chain.destination, "p", reason="over", hold_id=named)

@@ -87,7 +87,7 @@ def test_a_packet_that_is_too_long_ends_the_connection(tmp_path: Path) -> None:
             run(server, act)
 
 
-def test_answers_are_late_and_times_differ_where_asked_for(tmp_path: Path) -> None:
+def test_answers_are_late_and_times_differ_where_configured(tmp_path: Path) -> None:
     with asyncssh_server(tmp_path, SftpOptions(latency=0.1, clock_offset=-7200)) as server:
         (server.root / "f").write_text("x")
 

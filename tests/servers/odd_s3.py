@@ -25,6 +25,7 @@ from tests.servers.certificates import make_certificates
 from tests.servers.http_body import read_body
 from tests.servers.s3_answers import ANSWERS, Answer
 from tests.servers.s3_bucket import Bucket, check_digests
+from tests.servers.s3_client import s3_client
 from tests.servers.s3_http import decode_streamed, is_streamed, operation_of, xml
 from tests.servers.s3_traits import (
     CEPH_RGW,
@@ -135,13 +136,8 @@ class OddS3:
 
     def client(self, **config: Any) -> Any:
         """A boto3 client for this server; keyword arguments go to botocore's Config."""
-        import boto3
-        from botocore.config import Config
-
-        login = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": "us-east-1"}
-        options = Config(**{"retries": {"total_max_attempts": 1}, **config})
         verify = str(self.ca) if self.ca else None
-        return boto3.client("s3", endpoint_url=self.endpoint, verify=verify, config=options, **login)
+        return s3_client(self.endpoint, ACCESS_KEY, SECRET_KEY, verify=verify, **config)
 
     def connection(self, conn_id: str, **extra: Any) -> tuple[str, str]:
         """Name and value of the environment variable that is an Airflow connection to this server."""

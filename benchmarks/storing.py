@@ -141,16 +141,16 @@ def measure(
             seen["before"].append(run_tasks(bench, sim, earlier, **wanted))
     rows = []
     for key, what in (
-        ("many", f"{COUNT} of 500 KB"),
-        ("one", "one of 128 MiB"),
-        ("delete", f"{COUNT} guarded deletions"),
+        ("many", f"{COUNT} of 500 KB, s"),
+        ("one", "one of 128 MiB, s"),
+        ("delete", f"{COUNT} guarded deletions, s"),
     ):
         if wanted[key]:
             medians = {who: _median(each.get(key) for each in found) for who, found in seen.items()}
-            rows.append({"store": bench.store, "round_trip_ms": round_trip, "what": what, **medians})
+            rows.append({"kind": bench.store, "round_trip_ms": round_trip, "what": what, **medians})
     if wanted["one"]:
         peaks = {who: _median(each.get("peak_mib") for each in found) for who, found in seen.items()}
-        rows.append({"store": bench.store, "round_trip_ms": round_trip, "what": "peak memory, MiB", **peaks})
+        rows.append({"kind": bench.store, "round_trip_ms": round_trip, "what": "peak memory, MiB", **peaks})
     return rows
 
 
@@ -175,7 +175,7 @@ def run(store: str, round_trips: list[float], repeat: int, parts: tuple[str, ...
 
 
 def table_row(row: dict[str, Any]) -> list[str]:
-    """Words of one row for docs/benchmarks.md: seconds, and how often the earlier commit and the SDK go into ours."""
+    """Words of one row for docs/benchmarks.md, and how often ours goes into the earlier commit's and the SDK's."""
 
     def seconds(who: str) -> str:
         return "-" if row[who] is None else f"{row[who]:.2f}"
@@ -195,8 +195,8 @@ def table_row(row: dict[str, Any]) -> list[str]:
 
 
 HEAD = [
-    *("what", "round trip, ms", "ours, s", "store, s", "SDK, s", "SDK / ours", "SDK / store"),
-    *(f"{COMMIT}, s", f"{COMMIT} / ours"),
+    *("what", "round trip, ms", "ours", "store", "SDK", "SDK / ours", "SDK / store"),
+    *(COMMIT, f"{COMMIT} / ours"),
 ]
 
 

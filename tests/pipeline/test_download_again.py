@@ -19,6 +19,7 @@ from airflow_provider_iinked.download.workflow import download_videos
 from airflow_provider_iinked.exceptions import NotArchivedError, RecordingDeletedError, StorageError, VerificationError
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.simulator import Fault
+from tests.servers.threads import at_once
 
 
 @pytest.fixture
@@ -273,22 +274,10 @@ def test_a_scheme_without_a_store_is_refused_before_any_request(chain):
 def test_runs_of_the_same_package_at_the_same_time_agree_on_one_copy(one):
     one.sim.add_video("p", "w")
     one.sim.quirks.recording_rate = 400_000
-    results, errors = [], []
     request = parse_download_request(package_id="p", destination=one.destination, meeting_video_ids="*")
-
-    def run():
-        # Airflow 2.11 executes operators in the main thread only; this is all that the operator does.
-        try:
-            results.append(download_videos(IinkedSignHook(), request))
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    # Airflow 2.11 executes operators in the main thread only; this is all that the operator does.
+    results = at_once(lambda: download_videos(IinkedSignHook(), request), 4)
+    assert not [result for result in results if isinstance(result, Exception)]
     assert all(result == results[0] for result in results)
     assert {copy.sha256 for copy in results[0]} == {one.sim.sha256("v"), one.sim.sha256("w")}
     assert one.names("p") == ["v.custody.json", "v.mp4", "w.custody.json", "w.mp4"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from airflow_provider_iinked.exceptions import IinkedSignError, StorageError
 from airflow_provider_iinked.storage.errors import ADVICE
 from airflow_provider_iinked.storage.s3_answers import Condition, multipart_etag
 from tests.servers.odd_s3 import CEPH_RGW, LOCK_IGNORED, MINIO, S3, SWIFT, StoreTraits
+from tests.servers.threads import at_once
 from tests.stores.store_chain import StoreChain
 
 MIB = 1 << 20
@@ -61,22 +61,8 @@ def test_two_runs_at_once_end_with_the_same_verified_copies(
 ) -> None:
     stored = at(traits, versioned)
     package, videos = stored.package("video-1", {"meeting_video_id": "video-2", "size": 9 * MIB})
-    results: list[Any] = []
-
-    def run() -> None:
-        try:
-            results.append(stored.download(package, max_parallel=2))
-        except IinkedSignError as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    done = [result for result in results if not isinstance(result, Exception)]
-    assert len(results) == 2
+    results = at_once(lambda: stored.download(package, max_parallel=2))
+    done = [result for result in results if not isinstance(result, IinkedSignError)]
     assert done, "one of them at the least"
     assert all(result == done[0] for result in done)
     assert [copy["sha256"] for copy in done[0]] == [stored.sim.sha256(video) for video in videos]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from airflow_provider_iinked.custody.verify import verify_copies
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage.s3_answers import Condition
 from tests.servers import swift as servers
+from tests.servers.threads import at_once
 from tests.stores.store_chain import StoreChain
 from tests.stores.store_servers import S3Bucket, conn_id_of
 
@@ -109,22 +109,8 @@ def test_a_large_stale_copy_is_quarantined_whole(stored: StoreChain, size: int) 
 @pytest.mark.parametrize("size", [200_000, 9 * MIB])
 def test_two_writers_at_once_end_with_one_verified_copy(stored: StoreChain, size: int) -> None:
     package, (video,) = stored.package({"meeting_video_id": "video-1", "size": size})
-    results: list[Any] = []
-
-    def run() -> None:
-        try:
-            results.append(stored.download(package))
-        except IinkedSignError as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    done = [result for result in results if not isinstance(result, Exception)]
-    assert len(results) == 2
+    results = at_once(lambda: stored.download(package))
+    done = [result for result in results if not isinstance(result, IinkedSignError)]
     assert done, results
     assert all(result == done[0] for result in done)
     assert done[0][0]["sha256"] == stored.sim.sha256(video)

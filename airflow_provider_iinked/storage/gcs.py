@@ -76,36 +76,37 @@ class GcsStore(ConditionalStore):
             found = self._resource(url)
             return None if found is None else info_of(found)
 
-    def list_names(self, url: str) -> list[str]:
-        """List the names right below a folder."""
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
+        """List the names right below a folder, those that begin with ``prefix``."""
         names: list[str] = []
-        for prefix, page in self._pages(url):
+        for folder, page in self._pages(url, prefix):
             found = [str(item["name"]) for item in page.get("items") or []]
             found += [str(name) for name in page.get("prefixes") or []]
-            names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+            names += [name.removeprefix(folder).rstrip("/") for name in found if name != folder]
         return sorted(names)
 
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
         """List the objects right below a folder."""
         return [
-            (str(item["name"]).removeprefix(prefix), info_of(item))
-            for prefix, page in self._pages(url)
+            (str(item["name"]).removeprefix(folder), info_of(item))
+            for folder, page in self._pages(url)
             for item in page.get("items") or []
-            if item["name"] != prefix
+            if item["name"] != folder
         ]
 
-    def _pages(self, url: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The answers that list what lies right below a folder, each with the folder's own prefix."""
+    def _pages(self, url: str, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The answers that list what lies right below a folder, each with what all its names begin with."""
         with translate_errors("list", url):
             bucket, name = self.place(url)
-            prefix = f"{name.rstrip('/')}/".lstrip("/")
+            folder = f"{name.rstrip('/')}/".lstrip("/")
+            asked = {"prefix": f"{folder}{prefix}", "delimiter": "/"}
             more: dict[str, str] = {}
             while True:
                 try:
-                    page = self.call("GET", _OBJECTS, bucket, prefix=prefix, delimiter="/", **more)
+                    page = self.call("GET", _OBJECTS, bucket, **asked, **more)
                 except FileNotFoundError:
                     raise NoSuchBucketError from None
-                yield prefix, page
+                yield folder, page
                 if not page.get("nextPageToken"):
                     return
                 more = {"pageToken": page["nextPageToken"]}

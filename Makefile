@@ -15,7 +15,7 @@ READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
 # One process more than cores: many tests wait for clocks.
-RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --ignore=tests/deployment --ignore=tests/distributed \
+RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/deployment --ignore=tests/distributed \
 	--ignore=tests/media_corpus --ignore=tests/scale -o faulthandler_timeout=120
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q

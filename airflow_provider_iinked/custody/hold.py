@@ -99,10 +99,10 @@ def place_hold(
         log.info("Package %s is held (%s): %s", package_id, hold_id, value["reason"])
     open_since = time.monotonic()
     while (left := _under_way(store, layout)) and time.monotonic() - open_since < settle_for:
-        log.info("Waiting for deletions and erasures under way: %s", ", ".join(left))
+        log.info("Package %s: waiting for deletions and erasures under way: %s", package_id, ", ".join(left))
         sleep(_POLL)
     if left:
-        log.warning("Requested before the hold, and without a result: %s", ", ".join(left))
+        log.warning("Package %s: requested before the hold, and without a result: %s", package_id, ", ".join(left))
     return {"hold_id": hold_id, "package_id": package_id, "under_way": left}
 
 

@@ -140,8 +140,8 @@ class S3Upload(Upload):
     def _begin(self) -> None:
         self._marker = marker = temporary(without_suffix(self.url), self.store.token)
         named = {"key": self._target["Key"]}
-        self.store.replace_bytes(marker, json_bytes(named))
         try:
+            self.store.replace_bytes(marker, json_bytes(named))
             kind = {"ContentType": content_type(self.url), **self._lock}
             begun = self.store.call("create_multipart_upload", self._target, **kind)
         except Exception:

@@ -158,7 +158,7 @@ test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed b
 	STATEFUL_EXAMPLES=200 STATEFUL_STEPS=50 BODIES=100000 $(BIN)/python -m pytest -q tests/stateful tests/fuzz $(PYTEST)
 
 .PHONY: bench
-bench: $(READY) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
+bench: $(READY) .venvs/servers/.installed $(AZURITE) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
 	$(BIN)/python -m benchmarks $(BENCH)
 
 # --- docs

@@ -35,7 +35,7 @@ class DeletionContext:
         self._rules: list[DeletionRules] = []
         self._abandoned = False
 
-    def has_rules(self, rules: DeletionRules) -> None:
+    def add_rules(self, rules: DeletionRules) -> None:
         """
         Take in the rules of a package, which end with everything else.
 

@@ -179,8 +179,12 @@ class _Deletion:
             if pause <= 0:
                 break
             count = sum(len(package.rules.unconfirmed()) for package in left)
+            named = ", ".join(package.target.package_id for package in left)
             log.info(
-                "The list still shows %d recordings after their deletion; reading it again in %.1f s.", count, pause
+                "The list still shows %d recordings after their deletion; reading it again in %.1f s. Packages: %s",
+                count,
+                pause,
+                named,
             )
             self._context.pause(pause)
             for package in left:

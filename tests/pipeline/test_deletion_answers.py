@@ -241,7 +241,7 @@ def test_what_vanished_unseen_is_warned_of(chain, caplog):
     chain.package("a", "neighbour", package_id="p")
     chain.sim.quirks.hostile = "deletes_more_hidden"
     chain.delete(package_id="p", meeting_video_ids="a")
-    assert "Deleted by something else during this task: neighbour" in caplog.text
+    assert "deleted by something else during this task: neighbour" in caplog.text
 
 
 def test_an_answer_that_names_nothing_is_settled_by_the_list(three):

@@ -159,7 +159,7 @@ def test_what_is_gone_after_a_refusal_is_warned_of(copied, meanwhile, caplog):
     meanwhile.before_first_deletion(vanish)
     with caplog.at_level(logging.WARNING):
         chain.delete(verified_copies=copies)
-    assert "Deleted by something else during this task: neighbour" in caplog.text
+    assert "deleted by something else during this task: neighbour" in caplog.text
 
 
 def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect, clock, monkeypatch):

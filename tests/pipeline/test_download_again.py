@@ -72,7 +72,7 @@ def test_a_copy_that_no_longer_agrees_is_quarantined_and_fetched_again(one, dama
     (copy,) = one.download("p")
     assert (copy["sha256"], fetched(one)) == (one.sim.sha256("v"), 2)
     assert len(aside(one)) == (1 if damage == "gone" else 2)
-    assert "Set aside" in caplog.text
+    assert "Quarantined" in caplog.text
 
 
 def test_a_record_that_cannot_be_read_is_quarantined_and_written_again(one, paper):

@@ -6,7 +6,7 @@ AIRFLOW ?= $(NEWEST)
 VENV ?= $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venvs/airflow-$(AIRFLOW))
 GROUPS = $(if $(filter $(NEWEST),$(AIRFLOW)),dev,test)
 WORKERS ?= 2
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 PYTEST ?=
 DEMO ?=
 
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
-# One process more than cores: many tests wait for clocks.
+# Twice as many processes as cores: half of the time tests wait for clocks and answers.
 RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/deployment --ignore=tests/distributed \
 	--ignore=tests/media_corpus --ignore=tests/scale -o faulthandler_timeout=120
 

@@ -148,9 +148,7 @@ class AsyncClient:
                 if latest is not None and leave > latest:
                     return None
             async with self._semaphore:
-                if self.limiter.is_paused(now := self.loop.time()):
-                    return None
-                if not self.limiter.depart(max(leave, now)):
+                if not self.limiter.depart(max(leave, self.loop.time())):
                     continue
                 response = await self._exchange(request, url, latest)
             self._apply_retry_after(response)

@@ -47,16 +47,16 @@ class RateLimiter:
 
     def depart(self, at: float) -> bool:
         """
-        Let a request leave, unless too many have just left.
+        Let a request leave, unless a pause holds or too many have just left.
 
         :param at: the clock, not before the moment that was reserved.
-        :return: False when others came late and left at this moment: reserve another one.
+        :return: False when there is a pause now, or others came late and left at this moment: reserve another one.
         """
-        if not self._spacing:
-            return True
         with self._lock:
-            if at < self._next_departure - SLACK:
+            if at < self.paused_until or at < self._next_departure - SLACK:
                 return False
+            if not self._spacing:
+                return True
             self._next_departure = max(self._next_departure, at) + self._spacing
             self._free_at = max(self._free_at, self._next_departure)
             return True

@@ -35,7 +35,7 @@ def tombstone_problems(tombstone: object, *, package_id: str, meeting_video_id: 
     :param tombstone: the JSON value.
     :param package_id: the package.
     :param meeting_video_id: the recording.
-    :return: the reasons in words; empty when it does.
+    :return: the reasons, as text; empty when it does.
     """
     if not isinstance(tombstone, Mapping):
         return ["the tombstone cannot be read"]
@@ -67,8 +67,8 @@ def erase_copy(
     :param destination: URL below which the package's folder lies.
     :param package_id: the package.
     :param meeting_video_id: the recording.
-    :param reason: why, in words; it stands in the tombstone.
-    :param erased_by: who asked for it, for the tombstone.
+    :param reason: why, as text; it stands in the tombstone.
+    :param erased_by: who requested it, for the tombstone.
     :param stamp: the running task, if there is one.
     :param signer: signs the tombstone; None for nobody.
     :return: the tombstone.
@@ -92,20 +92,12 @@ def erase_copy(
         raise VerificationError(
             f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased."
         )
-    known = record if isinstance(record, dict) else {}
     tombstone = {
-        "format": TOMBSTONE_FORMAT,
-        "status": REQUESTED,
-        "package_id": package_id,
-        "meeting_video_id": meeting_video_id,
+        **_requested_tombstone(package_id, meeting_video_id, record),
         "reason": reason.strip(),
         "erased_by": erased_by,
-        **{name: known.get(name) for name in ("uri", "size", "sha256")},
         "removed": _removed_before(earlier) + copies,
-        "requested_at": _now(),
-        "erased_at": None,
         **asdict(stamp or TaskIdentity()),
-        "provider_version": __version__,
     }
     write_document(store, url, tombstone, signer)
     try:
@@ -123,6 +115,24 @@ def erase_copy(
     return tombstone
 
 
+def _requested_tombstone(package_id: str, meeting_video_id: str, record: object) -> dict[str, Any]:
+    """Say of which copy an erasure is requested, as its custody record describes it."""
+    known = record if isinstance(record, dict) else {}
+    return {
+        "format": TOMBSTONE_FORMAT,
+        "status": REQUESTED,
+        "package_id": package_id,
+        "meeting_video_id": meeting_video_id,
+        "reason": None,
+        "erased_by": None,
+        **{name: known.get(name) for name in ("uri", "size", "sha256")},
+        "removed": [],
+        "requested_at": _now(),
+        "erased_at": None,
+        "provider_version": __version__,
+    }
+
+
 def _take_back(store: Store, url: str, earlier: object, signer: DocumentSigner | None) -> None:
     if isinstance(earlier, dict):
         write_document(store, url, earlier, signer)
@@ -132,7 +142,7 @@ def _take_back(store: Store, url: str, earlier: object, signer: DocumentSigner |
 
 
 def _removed_before(earlier: object) -> list[str]:
-    """What an erasure that was asked for before has removed or was about to."""
+    """What an erasure that was requested before has removed or was about to."""
     removed = earlier.get("removed") if isinstance(earlier, dict) else None
     return [name for name in removed if isinstance(name, str)] if isinstance(removed, list) else []
 

@@ -15,13 +15,21 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from airflow_provider_iinked.arguments import check_id, is_empty_word
-from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
+from airflow_provider_iinked.exceptions import (
+    ApprovalError,
+    InvalidArgumentError,
+    StateNotAllowedError,
+    VerificationError,
+)
 from airflow_provider_iinked.models import Video
 
 _MAX_DEPTH: Final = 20
 
 Key = tuple[str, str]
 """Package and recording, case-folded."""
+
+NOT_AS_APPROVED: Final = (ApprovalError, StateNotAllowedError, VerificationError)
+"""With an approval, what is found to differ at one recording ends the whole deletion."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a deletion is asked for: exactly one way to say it, and nothing that could be read as more. Pure."""
+"""What is to be deleted: exactly one way to say it, and nothing that could be read as more. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from airflow_provider_iinked.deletion.approval import Approval, parse_approval
 from airflow_provider_iinked.deletion.target import check_approval_without_preview, check_exactly_one_target
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
-from airflow_provider_iinked.storage.layout import folder_of
-from airflow_provider_iinked.storage.url import check_destination, join
+from airflow_provider_iinked.storage.layout import Layout, folder_of
+from airflow_provider_iinked.storage.url import check_destination
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.custody.signing import DocumentSigner
@@ -116,7 +116,7 @@ class DeletionRequest:
             for copies in (target.copies or {}).values():
                 return folder_of(copies[0].uri)
             if self.receipt_destination is not None:
-                return join(self.receipt_destination, target.package_id)
+                return Layout.of(self.receipt_destination, target.package_id).folder
         return None
 
 

@@ -163,7 +163,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
 
 
 def _form(digest: str) -> ParamsDict:
-    """Make the form that carries the digest of the shown plan; nothing of the Dag's params is asked for."""
+    """Make the form that carries the digest of the shown plan; none of the Dag's params is in it."""
     note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
     return ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
 

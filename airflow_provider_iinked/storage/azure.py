@@ -18,9 +18,10 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
+from airflow_provider_iinked.storage.base import Upload
 from airflow_provider_iinked.storage.fsspec_store import ConditionalStore
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.object_info import ObjectInfo, read_info
 from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
 
 _MAX_BLOCKS: Final = 45_000
@@ -127,6 +128,11 @@ class BlockUpload(Upload):
         self._in_flight = PartsInFlight(store.slots)
         self._blocks: list[str] = []
         self._written = 0
+
+    @property
+    def keeps_name(self) -> bool:
+        """True: every write names the condition, and the store honours it."""
+        return True
 
     def write(self, data: bytes) -> None:
         """Append bytes; a block is staged when it is full, while the next one is filled."""

@@ -7,8 +7,6 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -17,43 +15,12 @@ from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectIdentity, ObjectInfo
 from airflow_provider_iinked.storage.url import failure_domain
 
 READ_SIZE: Final = 4 << 20
 
-# Names under which fsspec's file systems report the store's own validators, by what they mean.
-_VALIDATORS: Mapping[str, tuple[str, ...]] = {
-    "etag": ("ETag", "etag"),
-    "version_id": ("VersionId", "version_id", "generation"),
-}
-# What tells one object under a name from the next one under the same name; each store gives some of them.
-_IDENTITY: Final = (
-    *(name for names in _VALIDATORS.values() for name in names),
-    *("LastModified", "last_modified", "ino", "mtime", "size"),
-)
-_TIMES: Final = ("mtime", "LastModified", "last_modified", "updated")
-
 log = logging.getLogger(__name__)
-
-ObjectIdentity = tuple[tuple[str, str], ...]
-"""What tells one object under a name from the next one under the same name."""
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """
-    What a store says about an object.
-
-    :param size: its bytes; None where the store does not say.
-    :param validator: ``etag`` and ``version_id`` as far as the store gives them; None where it gives none.
-    :param modified: when it was written, in seconds since 1970; None where the store does not say.
-    :param identity: tells it from the next object under the same name.
-    """
-
-    size: int | None
-    validator: Mapping[str, str] | None
-    modified: float | None
-    identity: ObjectIdentity
 
 
 class Upload(ABC):
@@ -67,6 +34,15 @@ class Upload(ABC):
     def __init__(self, url: str, size: int) -> None:
         self.url = url
         self.size = size
+
+    @property
+    def keeps_name(self) -> bool:
+        """
+        Whether the store itself refuses whoever publishes under this name later.
+
+        False where a store knows no condition, or may ignore it: what is there is looked at once more then.
+        """
+        return False
 
     @property
     def local_path(self) -> str | None:
@@ -118,6 +94,8 @@ class Store(ABC):
 
     on_worker_disk: ClassVar[bool] = False
     """True where the objects lie on the worker's own disk, and may go with the worker."""
+    shows_unfinished: ClassVar[bool] = False
+    """True where an object can be seen under its final name before it is whole."""
 
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         self.token = token
@@ -161,7 +139,7 @@ class Store(ABC):
         Read back the lock that an object was written with; where it got lost on the way, set it now.
 
         :param url: the object.
-        :param lock: what was asked for.
+        :param lock: the requested lock.
         :return: the lock as the store shows it.
         :raises StorageError: when it is missing, weaker or ends earlier.
         """
@@ -193,11 +171,12 @@ class Store(ABC):
         return None if info is None else info.identity
 
     @abstractmethod
-    def list_names(self, url: str) -> list[str]:
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
         """
         List the names right below a folder.
 
         :param url: the folder.
+        :param prefix: only those that begin with it; a store that can list them alone does so.
         :return: names without their path; empty when the folder does not exist.
         :raises StorageError: when it cannot be listed.
         """
@@ -207,7 +186,7 @@ class Store(ABC):
         """
         List the objects right below a folder with what the listing itself says about them.
 
-        Nothing is asked for each of them, so an object may say less here than in :meth:`info`.
+        No request is made for each of them, so an object may say less here than in :meth:`info`.
 
         :param url: the folder.
         :return: names without their path, no folders; empty when the folder does not exist.
@@ -427,30 +406,3 @@ def json_bytes(value: Mapping[str, Any]) -> bytes:
     :return: its bytes.
     """
     return json.dumps(value, indent=2).encode() + b"\n"
-
-
-def read_info(found: Mapping[str, Any]) -> ObjectInfo:
-    """
-    Read what a file system of fsspec says about an object.
-
-    :param found: its answer.
-    :return: what we make of it.
-    """
-    validator = {
-        meaning: str(found[name]).strip('"')
-        for meaning, names in _VALIDATORS.items()
-        for name in names
-        if found.get(name) not in (None, "", "null")
-    }
-    return ObjectInfo(
-        size=found.get("size"),
-        validator=validator or None,
-        modified=next((seconds for name in _TIMES if (seconds := _seconds(found.get(name))) is not None), None),
-        identity=tuple((name, str(found[name])) for name in _IDENTITY if found.get(name) is not None),
-    )
-
-
-def _seconds(time: object) -> float | None:
-    if isinstance(time, datetime):
-        return time.timestamp()
-    return time if isinstance(time, (int, float)) and not isinstance(time, bool) else None

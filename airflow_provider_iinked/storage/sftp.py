@@ -14,11 +14,12 @@ from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import READ_SIZE, Store, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import folder_of, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectInfo
 from airflow_provider_iinked.storage.parts import PartBuffer
 from airflow_provider_iinked.storage.url import host_name
 
@@ -31,6 +32,7 @@ class SftpStore(FsspecStore):
     """A server that speaks SFTP, through sshfs."""
 
     extra: ClassVar[str | None] = "sftp"
+    shows_unfinished: ClassVar[bool] = False
 
     def failure_domain(self, url: str) -> str:
         """Name the host that the connection leads to, which the URL may call otherwise."""

@@ -19,6 +19,11 @@ from airflow_provider_iinked.models import Video, VideoList, VideoState
 
 ON_FAILED: Final = ("fail", "wait", "ignore")
 ON_DELETED: Final = ("fail", "ignore")
+DECISION_FIELDS: Final[tuple[str, ...]] = ()
+"""
+Fields of a video, in the API's spelling, that :func:`evaluate` rests on beside id and state. A list in which none of
+them changed needs no new decision, so what is missing here goes unnoticed in the triggerer; a test compares.
+"""
 
 
 class WaitArguments(TypedDict):

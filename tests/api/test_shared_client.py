@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import bisect
-import collections
 import gc
 import itertools
 import time
@@ -16,10 +15,11 @@ import aiohttp
 import pytest
 
 from airflow_provider_iinked.api import async_client, shared_client
-from airflow_provider_iinked.api.poll_schedule import TICK, PollSchedule, Slot
+from airflow_provider_iinked.api.poll_schedule import TICK, Slot
 from airflow_provider_iinked.api.rate_limit import SLACK
 from airflow_provider_iinked.api.settings import ApiSettings
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
+from tests.conftest import Departures
 from tests.triggers.run_trigger import make_trigger, run_trigger
 
 
@@ -53,34 +53,6 @@ async def cancel(tasks: list[asyncio.Task[Any]]) -> None:
 
 def most_within(times: list[float], width: float) -> int:
     return max(bisect.bisect_left(times, at + width - 1e-9) - index for index, at in enumerate(times))
-
-
-@pytest.fixture
-def departures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The moments at which a client sends, on its event loop's clock."""
-    times: list[float] = []
-    real = async_client.AsyncClient._request
-
-    async def noted(self: async_client.AsyncClient, *arguments: Any) -> Any:
-        times.append(self.loop.time())
-        return await real(self, *arguments)
-
-    monkeypatch.setattr(async_client.AsyncClient, "_request", noted)
-    return times
-
-
-@pytest.fixture
-def planned(monkeypatch: pytest.MonkeyPatch) -> dict[Slot, list[float]]:
-    """The points at which each wait is to poll, as the timetable answered."""
-    points: dict[Slot, list[float]] = collections.defaultdict(list)
-    real = PollSchedule.next_poll
-
-    def noted(self: PollSchedule, slot: Slot, now: float) -> float:
-        points[slot].append(real(self, slot, now))
-        return points[slot][-1]
-
-    monkeypatch.setattr(PollSchedule, "next_poll", noted)
-    return points
 
 
 def archive_all(sim: IinkedSimulator) -> None:
@@ -157,7 +129,7 @@ def test_a_wait_cancelled_at_any_step_gives_its_share_back(iinked_simulator: Iin
 
 def test_releasing_twice_does_not_close_what_others_use(iinked_simulator: IinkedSimulator) -> None:
     async def run() -> tuple[int, int]:
-        settings = ApiSettings(iinked_simulator.api_base, ("api_key", iinked_simulator.api_key))
+        settings = ApiSettings(iinked_simulator.api_base, iinked_simulator.api_key)
         first, second = await shared_client.acquire(settings), await shared_client.acquire(settings)
         await first.release()
         await first.release()
@@ -174,9 +146,9 @@ def test_other_settings_are_another_client(iinked_simulator: IinkedSimulator) ->
         shares = [
             await shared_client.acquire(settings)
             for settings in (
-                ApiSettings(base, ("api_key", "a")),
-                ApiSettings(base, ("api_key", "b")),
-                ApiSettings(base, ("api_key", "a"), timeout=1.0),
+                ApiSettings(base, "a"),
+                ApiSettings(base, "b"),
+                ApiSettings(base, "a", timeout=1.0),
             )
         ]
         count = shared_client.open_clients()
@@ -187,29 +159,34 @@ def test_other_settings_are_another_client(iinked_simulator: IinkedSimulator) ->
     assert asyncio.run(run()) == 3
 
 
-def test_after_a_429_nobody_asks_before_retry_after_and_nobody_is_lost(iinked_simulator: IinkedSimulator) -> None:
+def test_after_a_429_nobody_asks_before_retry_after_and_nobody_is_lost(
+    iinked_simulator: IinkedSimulator, departures: Departures, planned: dict[Slot, list[float]]
+) -> None:
+    interval = 2.0
+
     async def run() -> list[dict[str, Any]]:
-        tasks = await start(waiting(iinked_simulator, 100, poll_interval=2.0))
-        await asyncio.sleep(2.5)
+        tasks = await start(waiting(iinked_simulator, 100, poll_interval=interval))
+        await until(lambda: len(asked_of(iinked_simulator)) == 100, tasks)
         iinked_simulator.faults.add(
             Fault(call="list", kind="status", status=429, headers={"Retry-After": "3"}, body={"error": "too_many"})
         )
-        await asyncio.sleep(2)
+        await until(lambda: departures.pauses != [], tasks)
         archive_all(iinked_simulator)
         return await asyncio.gather(*tasks)
 
     events = asyncio.run(run())
-    records = iinked_simulator.ledger.requests()
-    (refused,) = [record.time for record in records if record.status == 429]
-    # Those in flight had been sent when the answer came.
-    later = sorted(record.time for record in records if record.time > refused + 0.1)
-    assert later[0] >= refused + 3
+    assert [record.status for record in iinked_simulator.ledger.requests()].count(429) == 1
+    later = departures.after_pause()
+    assert min(later) >= 0
+    assert len(later) >= 100
     assert {event["status"] for event in events} == {"ready"}
     assert len(events) == 100
-    assert max(bisect.bisect_left(later, at + 0.25) - index for index, at in enumerate(later)) <= 13 * 2
+    ((end, _),) = departures.pauses
+    points = sorted(at for points in planned.values() for at in points if at >= end)
+    assert most_within(points, 0.25) <= 13 * 2
 
 
-def test_a_pause_outlasts_the_client_that_was_told_of_it(iinked_simulator: IinkedSimulator) -> None:
+def test_a_pause_outlasts_the_client_that_took_it(iinked_simulator: IinkedSimulator) -> None:
     package = iinked_simulator.add_package(videos=["a"])
     iinked_simulator.faults.add(
         Fault(call="list", kind="status", status=429, headers={"Retry-After": "2"}, body={"error": "too_many"})
@@ -227,20 +204,20 @@ def test_a_pause_outlasts_the_client_that_was_told_of_it(iinked_simulator: Iinke
 
 @pytest.mark.parametrize("stall", [0.0, 1.5])
 def test_all_waits_together_keep_the_ceiling(
-    iinked_simulator: IinkedSimulator, connect: Callable[..., None], departures: list[float], stall: float
+    iinked_simulator: IinkedSimulator, connect: Callable[..., None], departures: Departures, stall: float
 ) -> None:
     connect(max_requests_per_second=20)
 
     async def run() -> None:
         tasks = await start(waiting(iinked_simulator, 60, poll_interval=1.0))
-        await until(lambda: len(departures) >= 30, tasks)
+        await until(lambda: len(departures.times) >= 30, tasks)
         time.sleep(stall)  # noqa: ASYNC251 - a loop that stands still has thirty moments behind it
-        await until(lambda: len(departures) >= 90 and len(asked_of(iinked_simulator)) == 60, tasks)
+        await until(lambda: len(departures.times) >= 90 and len(asked_of(iinked_simulator)) == 60, tasks)
         await cancel(tasks)
 
     asyncio.run(run())
     # Judged by when the client sends: what the simulator receives may bunch together on its way.
-    assert most_within(departures, 1.0) <= 20 * (1 + SLACK) + 1
+    assert departures.most_within(1.0) <= 20 * (1 + SLACK) + 1
 
 
 def test_waits_whose_key_is_refused_together_fail_and_ask_no_more(iinked_simulator: IinkedSimulator) -> None:

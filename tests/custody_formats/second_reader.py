@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 ID = r"[A-Za-z0-9_-]+"
 DOCUMENT = re.compile(rf"({ID})\.(custody|deletion|erased)\.json")
-COPY = re.compile(rf"({ID})\.(mp4|mov|m4v|3gp|webm|mkv|avi|ogv|flv|mpg|ts|wmv|asf|m4a|ogg|oga|mka)")
+COPY = re.compile(rf"({ID})\.(mp4|mov|m4v|3gp|3g2|webm|mkv|avi|ogv|flv|mpg|ts|wmv|asf|m4a|ogg|oga|opus|mka|wav)")
 OF_DOCUMENT, OF_SEAL = "urn:airflow-provider-iinked:document:v1", "urn:airflow-provider-iinked:seal:v1"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 Wrong = type("Wrong", (Exception,), {})  # raised for a file that must not be relied on

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_iinked.custody import dsse, entries, merkle, statement
 from airflow_provider_iinked.custody.keys import load_public_keys
+from airflow_provider_iinked.storage.layout import COPY_SUFFIXES
 from tests.custody.sealed_archives import TEN, Authority, SignedArchive, build, make_key
 from tests.custody_formats import second_reader
 
@@ -125,3 +126,10 @@ def test_the_second_reader_gives_the_same_values():
     assert set(subjects) == {"p1/v1.custody.json", "p1/v1.mp4"}
     leaves = [bytes.fromhex(leaf) for leaf in VECTORS["leaves"]]
     assert [second_reader.tree_root(leaves[:size]).hex() for size in range(4)] == VECTORS["roots"]
+
+
+@pytest.mark.parametrize("suffix", COPY_SUFFIXES)
+def test_the_page_and_its_reader_know_every_suffix_of_a_copy(suffix):
+    where = "COPY_SUFFIXES (storage/layout.py)"
+    assert f"`{suffix[1:]}`" in PAGE, f"{where} has {suffix}; name it in the table of docs/formats.md"
+    assert second_reader.COPY.fullmatch(f"v1{suffix}"), f"{where} has {suffix}; add it to COPY in second_reader.py"

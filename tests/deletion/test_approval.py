@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_iinked.custody.record import FIXED_VIDEO_FIELDS
 from airflow_provider_iinked.deletion.approval import (
     PlannedCopy,
     PlannedDeletion,
@@ -16,9 +17,11 @@ from airflow_provider_iinked.deletion.approval import (
     parse_approval,
     plan_entries,
     plan_sha256,
+    planned_deletion,
     read_plan,
 )
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
+from airflow_provider_iinked.models import parse_video
 
 COPY = PlannedCopy("s3://evidence/p1/v1.mp4", 1000, "a" * 64, "2036-01-01T00:00:00Z", "COMPLIANCE")
 ONE = PlannedDeletion("https://x/api/v1", "p1", "v1", "2026-01-01T00:00:00Z", "PT6S", 1000, "m1", (COPY,))
@@ -72,6 +75,17 @@ def test_the_order_of_recordings_and_copies_does_not_count():
 )
 def test_whatever_a_person_sees_changes_the_digest(change):
     assert plan_sha256([ONE]) != plan_sha256([replace(ONE, **change)])
+
+
+@pytest.mark.parametrize("name", FIXED_VIDEO_FIELDS)
+def test_what_must_not_change_until_a_deletion_is_in_the_plan_that_is_approved(name):
+    listed = {"meetingVideoId": "v1", "state": "archived", "size": 5, "timeCreated": "2026-01-01T00:00:00Z"}
+    values = (6, 7, "a", "b")
+    digests = {planned_deletion("https://x", "p1", parse_video({**listed, name: value})).digest() for value in values}
+    assert len(digests) > 2, (
+        f"FIXED_VIDEO_FIELDS (custody/record.py) names {name}, which the approved plan does not hold: add it to "
+        "PlannedDeletion and planned_deletion (deletion/approval.py), and to docs/guides/approval.md"
+    )
 
 
 def test_a_recording_more_or_less_changes_the_digest():

@@ -89,7 +89,7 @@ def test_the_question_shows_each_recording_and_the_answer_carries_the_digest_of_
 
 
 @needs_airflow_3_1
-def test_the_params_of_the_dag_are_not_asked_for(ask: Any) -> None:
+def test_the_params_of_the_dag_are_not_requested(ask: Any) -> None:
     assert list(ask(params={"matter": "M-1"}).shown["params"]) == ["plan_sha256"]
 
 

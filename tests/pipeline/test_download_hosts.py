@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import ssl
-import threading
 import time
 
 import pytest
@@ -15,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.download.http import follow, request_target
 from airflow_provider_iinked.simulator import Fault
+from tests.conftest import when
 from tests.pipeline.recording_host import RECORDING, SIZE, head, proxy, raw_host
 from tests.servers.certificates import make_certificates
 
@@ -195,10 +195,14 @@ def test_the_verdict_does_not_depend_on_how_the_first_bytes_arrive(listed, host,
 # --- hosts that drip, and the end of a task ---------------------------------------------------------------------------
 
 
+LONG = 120.0
+"""Seconds that these hosts go on for: what ends long before has been ended."""
+
+
 def drip(start=b""):
     def answer(connection, _):
         connection.sendall(start)
-        for at in range(SIZE):
+        for at in range(int(LONG / 0.05)):
             connection.sendall(RECORDING[at : at + 1] if start else b"H")
             time.sleep(0.05)
 
@@ -207,46 +211,80 @@ def drip(start=b""):
 
 def silent(connection, _):
     connection.sendall(head() + RECORDING[:1000])
-    connection.settimeout(30)
+    connection.settimeout(LONG)
     if not connection.recv(1):
         raise ConnectionError
 
 
-SLOW = {"a body that drips": drip(head()), "a head that drips": drip(), "a body that stops": silent}
+def mute(connection, _):
+    connection.settimeout(LONG)
+    if not connection.recv(1):
+        raise ConnectionError
+
+
+SLOW = {
+    "a body that drips": drip(head()),
+    "a head that drips": drip(),
+    "a body that stops": silent,
+    "no answer at all": mute,
+}
+
+
+def dripping_handshake(connection, _):
+    """The beginning of a TLS record of 16 KiB, whose bytes follow one at a time."""
+    connection.sendall(b"\x16\x03\x03\x40\x00")
+    while True:
+        time.sleep(0.05)
+        connection.sendall(b"\x02")
+
+
+HANDSHAKES = {"a handshake that drips": dripping_handshake, "a silent handshake": mute}
+KINDS = pytest.mark.parametrize(
+    ("answer", "scheme"),
+    [*((answer, "http") for answer in SLOW.values()), *((answer, "https") for answer in HANDSHAKES.values())],
+    ids=[*SLOW, *HANDSHAKES],
+)
+
+
+def after_a_moment_of(host, act):
+    """Act soon after the host has begun to answer."""
+    return when(lambda: host.heads, lambda: (time.sleep(0.3), act()))
 
 
 @pytest.fixture
 def operator(listed, connect):
     from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
 
-    connect(timeout=30, max_retries=2)
+    connect(timeout=LONG, max_retries=2)
     return IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=listed.destination)
 
 
-@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
-def test_execution_timeout_ends_the_task_within_seconds_whatever_the_host_does(listed, host, operator, answer):
-    host.answer = answer
+@KINDS
+def test_execution_timeout_ends_the_task_whatever_the_host_does(listed, host, operator, answer, scheme):
+    host.answer, host.any_message = answer, scheme == "https"
+    listed.at("/v", base=f"{scheme}://127.0.0.1:{host.port}")
 
     def time_out(*_):
         raise AirflowTaskTimeout
 
     before = signal.signal(signal.SIGALRM, time_out)
+    timer = after_a_moment_of(host, lambda: os.kill(os.getpid(), signal.SIGALRM))
     started = time.monotonic()
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.7)
         with pytest.raises(AirflowTaskTimeout):
             operator.execute({})
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        timer.join()
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < LONG / 2
     assert listed.names("p") == []
-    assert host.gone.wait(2), "the connection stays open"
+    assert host.gone.wait(LONG / 4), "the connection stays open"
 
 
-@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
-def test_on_kill_in_a_signal_handler_ends_the_download_within_a_second(listed, host, operator, answer):
-    host.answer = answer
+@KINDS
+def test_on_kill_in_a_signal_handler_ends_the_download_whatever_the_host_does(listed, host, operator, answer, scheme):
+    host.answer, host.any_message = answer, scheme == "https"
+    listed.at("/v", base=f"{scheme}://127.0.0.1:{host.port}")
     before = signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     killed = []
 
@@ -254,47 +292,74 @@ def test_on_kill_in_a_signal_handler_ends_the_download_within_a_second(listed, h
         killed.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGTERM)
 
-    timer = threading.Timer(0.7, kill)
-    timer.start()
+    timer = after_a_moment_of(host, kill)
     try:
         with pytest.raises(exceptions.IinkedSignError, match="stopped"):
             operator.execute({})
     finally:
         timer.join()
         signal.signal(signal.SIGTERM, before)
-    assert time.monotonic() - killed[0] < 1.5
+    assert time.monotonic() - killed[0] < LONG / 2
     assert listed.names("p") == []
-    assert host.gone.wait(2), "the connection stays open"
+    assert host.gone.wait(LONG / 4), "the connection stays open"
+
+
+def test_a_head_that_drips_is_cut_off(listed, host, connect):
+    """The body may take as long as it takes; the head has the connection's timeout."""
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    connect(timeout=0.5, max_retries=0)
+    host.answer = drip()
+    operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=listed.destination)
+    with pytest.raises(exceptions.TransferError, match="TimeoutError"):
+        operator.execute({})
+    assert host.gone.wait(LONG / 4), "the connection stays open"
+
+
+def test_a_body_that_takes_longer_than_the_timeout_is_copied(listed, host, connect):
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    def answer(connection, _):
+        connection.sendall(head())
+        for at in range(0, SIZE, SIZE // 10):
+            time.sleep(0.15)
+            connection.sendall(RECORDING[at : at + SIZE // 10])
+
+    connect(timeout=0.7, max_retries=0)
+    host.answer = answer
+    operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=listed.destination)
+    assert len(operator.execute({})) == 1
+    assert len(host.heads) == 1
 
 
 def test_on_kill_cleans_up_although_the_api_holds_the_tasks_own_thread(chain, connect):
     """A recording waits for a fresh URL, its temporary file half full, and the API does not answer."""
     from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
 
-    connect(timeout=4, max_retries=1)
+    connect(timeout=5, max_retries=1)
     chain.package("v", package_id="p")
     chain.sim.faults.add(Fault(call="recording", kind="expire", after=100_000))
-    chain.sim.faults.add(Fault(call="list", kind="stall", seconds=4, on=2))
+    chain.sim.faults.add(Fault(call="list", kind="stall", seconds=5, on=2))
     operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=chain.destination)
     seen = []
 
     def kill():
-        until = time.monotonic() + 3
-        while not chain.names("p") and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(0.5)
         seen.append(chain.names("p"))
         operator.on_kill()
-        time.sleep(1)
+        until = time.monotonic() + 4
+        while chain.names("p") and time.monotonic() < until:
+            time.sleep(0.01)
         seen.append(chain.names("p"))
+        seen.append(len(ended))
 
-    killer = threading.Thread(target=kill)
-    killer.start()
+    ended = []
+    killer = when(lambda: len(chain.ledger.requests(call="list")) == 2, kill)
     with pytest.raises(exceptions.IinkedSignError):
         operator.execute({})
+    ended.append(True)
     killer.join()
     assert [name.endswith(".part") for name in seen[0]] == [True]
-    assert seen[1] == []
+    assert seen[1:] == [[], 0], "the API's silence outlasts the clean-up"
     assert chain.names("p") == []
 
 
@@ -318,6 +383,26 @@ def test_nothing_is_published_after_on_kill(chain, monkeypatch):
         operator.execute({})
     assert chain.names("p") == []
     assert len(chain.ledger.requests(host="recordings")) == 1
+
+
+def test_a_copy_that_is_published_while_the_task_is_stopped_gets_its_record(chain, monkeypatch):
+    from airflow_provider_iinked.download.publication import Publisher
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    chain.package("v", package_id="p")
+    operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=chain.destination)
+    publish = Publisher.publish
+
+    def stopped(self, *arguments):
+        published = publish(self, *arguments)
+        operator.on_kill()
+        time.sleep(0.5)  # the task's own thread has seen it by now, and waits for the workers
+        return published
+
+    monkeypatch.setattr(Publisher, "publish", stopped)
+    with pytest.raises(exceptions.IinkedSignError, match="stopped"):
+        operator.execute({})
+    assert chain.names("p") == ["v.custody.json", "v.mp4"]
 
 
 # --- clean-up and moved folders -------------------------------------------------------------------------------------

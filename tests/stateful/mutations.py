@@ -86,8 +86,8 @@ MUTATIONS = (
     ),
     Mutation(
         "no hold is looked for right before a request",
-        "deletion/workflow.py",
-        "            package.receipts.check_not_held(recording.id)\n",
+        "deletion/turn.py",
+        "            self._package.check_not_held(self._recording.id)\n",
         "            pass\n",
     ),
     Mutation(
@@ -104,7 +104,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an answer is enough for a receipt that says deleted",
-        "deletion/workflow.py",
+        "deletion/package.py",
         "            confirmed = use is ReceiptUse.COMPLETE\n",
         "            confirmed = True\n",
     ),

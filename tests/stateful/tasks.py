@@ -64,7 +64,7 @@ class ChainTasks(RuleBasedStateMachine):
                 masker.patterns, masker.replacer = set(), None
 
     def _connect(self, centre: Centre) -> None:
-        os.environ.update(centre.sim.connection_env(centre.conn_id, max_retries=2, timeout=2))
+        os.environ.update(centre.sim.connection_env(centre.conn_id, max_retries=2, timeout=20))
 
     def _add(self, number: int, package: str, state: str, size: int) -> None:
         # Both data centres give the same ids, so that a mix-up of the two would not go unnoticed.
@@ -138,7 +138,7 @@ class ChainTasks(RuleBasedStateMachine):
         self.world.touched = False
         self.world.moved.clear()
 
-    def _download(self, number: int, package: str, ids: Any, allow_partial: bool, **more: Any) -> Any:
+    def _download(self, number: int, package: str | list[str], ids: Any, allow_partial: bool, **more: Any) -> Any:
         return IinkedDownloadVideosOperator(
             task_id="download",
             package_id=package,
@@ -195,6 +195,18 @@ class ChainTasks(RuleBasedStateMachine):
         run.story = story
         chosen = {} if narrow is None else {"meeting_video_ids": narrow}
         return self._delete(number, run, verified_copies=xcom, preview=preview, min_copies=min_copies, **chosen, **more)
+
+    def _guarded_sweep(self, number: int, copies: dict[str, list[dict[str, Any]]], at_work: int) -> Any:
+        """One deletion of the copies of several packages."""
+        for package, xcom in copies.items():
+            ids = {copy["meeting_video_id"] for copy in xcom}
+            self.world.active.append(Run(self.world.centres[number], package, ids, claims_of(xcom)))
+        return IinkedDeleteVideosOperator(
+            task_id="delete",
+            iinked_sign_conn_id=self.world.centres[number].conn_id,
+            verified_copies=[copy for xcom in copies.values() for copy in xcom],
+            max_parallel=at_work,
+        )
 
     def _run_guarded(
         self,

@@ -15,7 +15,7 @@ READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
 # One process more than cores: many tests wait for clocks.
-RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --ignore=tests/deployment --ignore=tests/distributed \
+RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/deployment --ignore=tests/distributed \
 	--ignore=tests/media_corpus --ignore=tests/scale -o faulthandler_timeout=120
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
@@ -158,7 +158,7 @@ test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed b
 	STATEFUL_EXAMPLES=200 STATEFUL_STEPS=50 BODIES=100000 $(BIN)/python -m pytest -q tests/stateful tests/fuzz $(PYTEST)
 
 .PHONY: bench
-bench: $(READY) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
+bench: $(READY) .venvs/servers/.installed $(AZURITE) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
 	$(BIN)/python -m benchmarks $(BENCH)
 
 # --- docs

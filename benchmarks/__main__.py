@@ -13,11 +13,16 @@ import json
 import os
 import platform
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+SERVERS_PYTHON = ROOT / ".venvs" / "servers" / "bin" / "python"
 HEAD = """# Benchmarks
 
 Written by `make bench` (`python -m benchmarks`), which measures everything side by side in one run. Read ratios, not
@@ -69,6 +74,17 @@ def _deleting() -> str:
 
     head = ["500 recordings, 2 ms latency", "seconds (median)", "speed of the bare loop = 1", "requests", "connections"]
     return _table(head, deleting.run())
+
+
+def _storing(store: str) -> str:
+    """Runs where the servers are installed, which is another environment."""
+    from benchmarks import storing
+
+    python = SERVERS_PYTHON if SERVERS_PYTHON.exists() else Path(sys.executable)
+    command = [str(python), "-m", "benchmarks.storing", "--store", store]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return _table(storing.HEAD, [storing.table_row(row) for row in rows])
 
 
 def _importing() -> str:
@@ -125,6 +141,9 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "waiting": ("Waits in the triggerer", _waiting),
     "downloading": ("Download", _downloading),
     "deleting": ("Deletion", _deleting),
+    "s3": ("S3 (moto) behind a slow wire", partial(_storing, "s3")),
+    "azure": ("Azure Blob Storage (azurite) behind a slow wire", partial(_storing, "azure")),
+    "gcs": ("Google Cloud Storage (fake-gcs-server) behind a slow wire", partial(_storing, "gcs")),
     "importing": ("Import", _importing),
     "chain": ("The whole chain under LocalExecutor and PostgreSQL", _chain),
     "sweep": ("The nightly sweep under LocalExecutor and PostgreSQL", _sweep),

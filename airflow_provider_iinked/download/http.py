@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_iinked.api.answer_cutoff import CutOffConnection
 from airflow_provider_iinked.api.errors import root_cause
 from airflow_provider_iinked.api.live_connections import LiveConnections, live_adapter
-from airflow_provider_iinked.api.network import USER_AGENT, find_route
+from airflow_provider_iinked.api.network import USER_AGENT, Route, find_route
 from airflow_provider_iinked.api.settings import is_loopback
 from airflow_provider_iinked.exceptions import TransferError
 
@@ -101,18 +101,49 @@ class RecordingStream:
             self._response.close()
 
 
+class RecordingHosts:
+    """How the hosts of recordings are reached: found out once a task, with one TLS context. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._adapter = live_adapter(LiveConnections(), CutOffConnection)
+        self._routes: dict[str, Route] = {}
+
+    def connection(self, origin: requests.PreparedRequest, live: LiveConnections) -> tuple[Any, Any, Route]:
+        """
+        Make a connection to a host, through the proxy of the environment where there is one.
+
+        :param origin: a request to the host's root.
+        :param live: takes note of the connection.
+        :return: the connection, not open yet; the pool that made it; the way that it goes.
+        :raises ConnectionSettingsError: when the environment names a way that cannot be gone.
+        """
+        url = origin.url or ""
+        route = self._routes.get(url)
+        if route is None:
+            route = self._routes[url] = find_route(url)
+        proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
+        pool: Any = self._adapter.get_connection_with_tls_context(origin, route.ca_bundle, proxies=proxies)
+        connection = pool._new_conn()
+        connection.live = live
+        if pool.scheme == "https":
+            # Left to itself it reads the bundle for each connection, which takes longer than a small recording.
+            connection.ssl_context, connection.ca_certs, connection.ca_cert_dir = route.tls_context(), None, None
+        return connection, pool, route
+
+
 class RecordingHost:
     """
     The way to a recording's host. One request at a time; each goes over a new connection, since a host may close the
     old one after any response.
 
     :param timeout: seconds for connecting, and for each read.
+    :param hosts: how hosts are reached.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, hosts: RecordingHosts) -> None:
         self._timeout = timeout
+        self._hosts = hosts
         self._live = LiveConnections()
-        self._adapter = live_adapter(self._live, CutOffConnection)
         self._connection: Any = None
         self._proxy_headers: Mapping[str, str] = {}
         self._closed = False
@@ -150,13 +181,9 @@ class RecordingHost:
             raise _not_reached(error) from None
 
     def _connect(self, url: str) -> None:
-        """Open a connection, through the proxy of the environment where there is one."""
+        """Open a connection."""
         self._drop()
-        origin = _origin(url)
-        route = find_route(origin.url or "")
-        proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
-        pool: Any = self._adapter.get_connection_with_tls_context(origin, route.ca_bundle, proxies=proxies)
-        connection = pool._new_conn()
+        connection, pool, route = self._hosts.connection(_origin(url), self._live)
         connection.timeout = self._timeout
         self._connection = connection
         self._proxy_headers = pool.proxy_headers if pool.proxy is not None and pool.scheme == "http" else {}
@@ -211,7 +238,6 @@ class RecordingHost:
         """Free the socket. Call it in the thread that reads, or when none does."""
         self._closed = True
         self._drop()
-        self._adapter.close()
 
 
 def request_target(url: str) -> str:

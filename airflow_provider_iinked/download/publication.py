@@ -46,6 +46,21 @@ class _Copy:
 
 
 @dataclass(frozen=True)
+class PublishedCopy:
+    """
+    A copy under its final name.
+
+    :param uri: its URI.
+    :param info: what the store shows there; or the verified copy of another run that has its record already.
+    :param keeps_name: whether the store refuses later writers of its name.
+    """
+
+    uri: str
+    info: ObjectInfo | StoredVideo
+    keeps_name: bool = False
+
+
+@dataclass(frozen=True)
 class Publisher:
     """
     Publish the copies of one package at one destination. Threads may share it.
@@ -63,37 +78,53 @@ class Publisher:
     task: TaskIdentity
     package_fields: Mapping[str, Any]
 
-    def publish(
+    def publish(self, video: Video, recording: DownloadedRecording, upload: Upload) -> PublishedCopy:
+        """
+        Publish a copy; or find that another run has done so, and verify its copy.
+
+        :param video: the recording as listed.
+        :param recording: what was downloaded.
+        :param upload: its whole copy, not visible yet.
+        :return: the copy, for :meth:`record`.
+        :raises VerificationError: when another run's record and copy do not agree.
+        :raises StorageError: when the storage fails.
+        """
+        uri = upload.url
+        claimed = self._claim_name(video, recording, upload, Layout.beside(uri).record(video.meeting_video_id))
+        if isinstance(claimed, StoredVideo):
+            return PublishedCopy(uri, claimed)
+        if claimed is None or claimed.size != recording.size:
+            raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
+        return PublishedCopy(uri, claimed, upload.keeps_name)
+
+    def record(
         self,
         video: Video,
         recording: DownloadedRecording,
-        upload: Upload,
+        published: PublishedCopy,
         *,
         copies: Sequence[str] = (),
         lock: Lock | None = None,
     ) -> StoredVideo:
         """
-        Publish a copy, then its record; or find that another run has done so, verify its copy and drop ours.
+        Write the record of a published copy; or find that another run has done so, verify its copy and drop ours.
 
         :param video: the recording as listed.
         :param recording: what was downloaded.
-        :param upload: its whole copy, not visible yet.
+        :param published: the copy.
         :param copies: URIs of its copies at the other destinations.
         :param lock: the lock that copy and record get, and that is read back; None for none.
         :return: where copy and record are.
         :raises VerificationError: when another run's record and copy do not agree.
         :raises StorageError: when the storage fails.
         """
-        uri = upload.url
-        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
-        claimed = self._claim_name(video, recording, upload, custody_uri)
-        if isinstance(claimed, StoredVideo):
-            return self._locked(claimed, lock)
-        if claimed is None or claimed.size != recording.size:
-            raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
+        uri, info = published.uri, published.info
+        if isinstance(info, StoredVideo):
+            return self._locked(info, lock)
         if lock is not None:
             self.store.ensure_lock(uri, lock)
-        copy = _Copy(uri, custody_uri, claimed, keeps_name=upload.keeps_name)
+        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
+        copy = _Copy(uri, custody_uri, info, published.keeps_name)
         return self._locked(self._record(video, recording, copy, copies=copies, lock=lock), lock)
 
     def _record(

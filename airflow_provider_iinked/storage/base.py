@@ -171,11 +171,12 @@ class Store(ABC):
         return None if info is None else info.identity
 
     @abstractmethod
-    def list_names(self, url: str) -> list[str]:
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
         """
         List the names right below a folder.
 
         :param url: the folder.
+        :param prefix: only those that begin with it; a store that can list them alone does so.
         :return: names without their path; empty when the folder does not exist.
         :raises StorageError: when it cannot be listed.
         """

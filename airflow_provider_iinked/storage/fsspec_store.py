@@ -79,7 +79,7 @@ class FsspecStore(Store):
                 return None
             return read_info(found) if found.get("type") != "directory" else None
 
-    def list_names(self, url: str) -> list[str]:
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
         """List the names right below a folder."""
         with translate_errors("list", url):
             try:
@@ -87,7 +87,8 @@ class FsspecStore(Store):
                 found = self.fs.ls(self.path(url), detail=False)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-            return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
+            names = (str(name).rstrip("/").rpartition("/")[2] for name in found)
+            return sorted(name for name in names if name.startswith(prefix))
 
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
         """List the objects right below a folder."""

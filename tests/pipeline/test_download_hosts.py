@@ -385,6 +385,26 @@ def test_nothing_is_published_after_on_kill(chain, monkeypatch):
     assert len(chain.ledger.requests(host="recordings")) == 1
 
 
+def test_a_copy_that_is_published_while_the_task_is_stopped_gets_its_record(chain, monkeypatch):
+    from airflow_provider_iinked.download.publication import Publisher
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    chain.package("v", package_id="p")
+    operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=chain.destination)
+    publish = Publisher.publish
+
+    def stopped(self, *arguments):
+        published = publish(self, *arguments)
+        operator.on_kill()
+        time.sleep(0.5)  # the task's own thread has seen it by now, and waits for the workers
+        return published
+
+    monkeypatch.setattr(Publisher, "publish", stopped)
+    with pytest.raises(exceptions.IinkedSignError, match="stopped"):
+        operator.execute({})
+    assert chain.names("p") == ["v.custody.json", "v.mp4"]
+
+
 # --- clean-up and moved folders -------------------------------------------------------------------------------------
 
 

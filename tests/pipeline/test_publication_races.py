@@ -82,7 +82,7 @@ class Run:
         publisher = Publisher(self.store, "https://api.example/api/v1", "p", TaskIdentity(), {})
         recording = DownloadedRecording(len(self.data), hashlib.sha256(self.data).hexdigest(), "video/mp4")
         try:
-            return publisher.publish(video(), recording, upload)
+            return publisher.record(video(), recording, publisher.publish(video(), recording, upload))
         finally:
             upload.discard()
 

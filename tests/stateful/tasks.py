@@ -184,6 +184,7 @@ class ChainTasks(RuleBasedStateMachine):
         *,
         min_copies: int = 1,
         saw: dict[str, Any] | None = None,
+        story: str = "",
         **more: Any,
     ) -> Any:
         named = {copy.get("meeting_video_id") for copy in xcom}
@@ -191,6 +192,7 @@ class ChainTasks(RuleBasedStateMachine):
         ids = named if narrow is None else named & {narrow}
         claims = claims_of(xcom)
         run = Run(self.world.centres[number], str(package), set() if preview else ids, claims, min_copies, saw)
+        run.story = story
         chosen = {} if narrow is None else {"meeting_video_ids": narrow}
         return self._delete(number, run, verified_copies=xcom, preview=preview, min_copies=min_copies, **chosen, **more)
 

@@ -322,6 +322,7 @@ class _Deletion:
                 api_base=self._api.api_base,
                 recheck=self._request.recheck,
                 stop=self._is_ending,
+                signer=self._request.signer,
             )
             verified_at = time.monotonic()
             if listing_problem(verification, video) is not None:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pendulum
 
@@ -23,9 +23,13 @@ from airflow_provider_iinked.download.existing_copy import read_through
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, VerificationError, reason_of
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import json_bytes, parse_json
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.quarantine import quarantine
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ class Publisher:
     :param package_id: the package.
     :param task: the running task.
     :param package_fields: package fields to keep in the records.
+    :param signer: signs the records; None for nobody.
     """
 
     store: Store
@@ -50,6 +55,7 @@ class Publisher:
     package_id: str
     task: TaskIdentity
     package_fields: Mapping[str, Any]
+    signer: DocumentSigner | None = None
 
     def publish(
         self,
@@ -102,16 +108,21 @@ class Publisher:
             copies=copies,
             lock=lock,
         )
-        if not self.store.create_json(custody_uri, record, lock=lock):
+        stored = StoredVideo(
+            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
+        )
+        if not self._create_record(stored, record, lock):
             winner = self._verify_winner(video, custody_uri)
             if winner.uri != uri:
                 # The other run's copy has another suffix: ours would be there without a record.
                 self._remove(uri)
             return self._locked(winner, lock)
-        stored = StoredVideo(
-            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
-        )
         return self._locked(stored, lock)
+
+    def _create_record(self, stored: StoredVideo, record: Mapping[str, Any], lock: Lock | None) -> bool:
+        if self.signer is None:
+            return self.store.create_json(stored.custody_uri, record, lock=lock)
+        return self.signer.create_record(self.store, stored, json_bytes(record), lock=lock)
 
     def _locked(self, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
         """Read back the locks of copy and record."""
@@ -163,10 +174,15 @@ class Publisher:
         return stored
 
     def _check_winner(self, video: Video, custody_uri: str) -> tuple[StoredVideo | None, list[str]]:
-        _, record = self.store.read_json(custody_uri)
+        data = self.store.read_bytes(custody_uri)
+        record: Any = None if data is None else parse_json(data)
         stored = stored_beside(record, custody_uri)
-        if stored is None:
+        if data is None or stored is None:
             return None, ["the custody record cannot be read"]
+        if self.signer is not None and (
+            reason := self.signer.check(self.store, custody_uri, data, stored=stored).reason
+        ):
+            return stored, [f"the record is not signed: {reason}"]
         problems = origin_mismatches(
             record, api_base=self.api_base, package_id=self.package_id, meeting_video_id=video.meeting_video_id
         )

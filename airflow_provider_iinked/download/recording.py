@@ -92,17 +92,15 @@ class PackageContext:
         :raises StorageError: when it cannot be checked.
         """
         place = self.places[destination]
-        existing = inspect_copy(
+        return inspect_copy(
             place.store,
             place.folder,
             api_base=self.api_base,
             package_id=self.package_id,
             meeting_video_id=meeting_video_id,
             video=video,
+            signer=self.request.signer,
         )
-        if self.request.signer is not None and existing.stored is not None:
-            self.request.signer.sign_missing(place.store, existing.stored)
-        return existing
 
 
 class RecordingCopy:
@@ -274,7 +272,12 @@ class RecordingCopy:
     ) -> Callable[[], StoredVideo]:
         context = self._context
         publisher = Publisher(
-            context.places[destination].store, context.api_base, context.package_id, context.request.task, self._fields
+            context.places[destination].store,
+            context.api_base,
+            context.package_id,
+            context.request.task,
+            self._fields,
+            context.request.signer,
         )
         name = name_of(upload.url)
         lock = self._lock()
@@ -285,10 +288,7 @@ class RecordingCopy:
         ]
 
         def publish() -> StoredVideo:
-            stored = publisher.publish(self.video, recording, upload, copies=others, lock=lock)
-            if (signer := context.request.signer) is not None:
-                signer.sign_new_record(publisher.store, stored)
-            return stored
+            return publisher.publish(self.video, recording, upload, copies=others, lock=lock)
 
         return publish
 
@@ -376,16 +376,22 @@ class MissingRecording:
         Accept the copies that are there.
 
         :return: the copies, one for each destination.
-        :raises RecordingDeletedError: when it is deleted and a copy is missing.
-        :raises NotArchivedError: when it is not listed and a copy is missing.
+        :raises RecordingDeletedError: when it is deleted, and a copy or a record's signature is missing.
+        :raises NotArchivedError: when it is not listed, and a copy or a record's signature is missing.
         :raises VerificationError: when a copy does not agree with its record.
         """
         found = []
         for destination, place in self._context.places.items():
             existing = self._context.inspect(destination, self.meeting_video_id, None)
+            kind = RecordingDeletedError if self._how == DELETED else NotArchivedError
             if existing.state is CopyState.ABSENT:
-                kind = RecordingDeletedError if self._how == DELETED else NotArchivedError
                 raise kind(f"{self._how}, and there is no copy at {place.folder}")
+            if existing.state is CopyState.UNSIGNED:
+                raise kind(
+                    f"{self._how}, so that nothing can show that the record of its copy at {place.folder} is true, and "
+                    f"{existing.reason}. It was not signed. For an archive that was begun before it was signed, seal "
+                    "it with allow_unsigned; otherwise look who removed the envelope"
+                )
             if existing.state is not CopyState.VALID or existing.stored is None:
                 raise VerificationError(
                     f"{self._how}, and its copy at {place.folder} is not verified: {existing.reason}"

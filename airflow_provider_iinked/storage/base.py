@@ -235,13 +235,8 @@ class Store(ABC):
         :return: whether it exists, and its value (None when it is no JSON).
         :raises StorageError: when it cannot be read.
         """
-        text = self.read_bytes(url)
-        if text is None:
-            return False, None
-        try:
-            return True, json.loads(text)
-        except (ValueError, RecursionError):
-            return True, None
+        data = self.read_bytes(url)
+        return (False, None) if data is None else (True, parse_json(data))
 
     @abstractmethod
     def read_chunks(self, url: str) -> Iterator[bytes]:
@@ -427,6 +422,19 @@ def json_bytes(value: Mapping[str, Any]) -> bytes:
     :return: its bytes.
     """
     return json.dumps(value, indent=2).encode() + b"\n"
+
+
+def parse_json(data: bytes) -> Any:
+    """
+    Read the JSON of a small object.
+
+    :param data: its bytes.
+    :return: the value; None when it is no JSON.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_info(found: Mapping[str, Any]) -> ObjectInfo:

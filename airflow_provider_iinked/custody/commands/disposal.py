@@ -15,6 +15,7 @@ from airflow_provider_iinked.custody.commands.options import (
     FINE,
     JSON,
     NOT_DONE,
+    PUBLIC_KEY,
     REASON,
     SIGNING_CONN_ID,
     SIGNING_KEY,
@@ -22,7 +23,7 @@ from airflow_provider_iinked.custody.commands.options import (
     Option,
     option,
     packages_of,
-    signing_key_of,
+    signing_keys_of,
 )
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError
 
@@ -40,7 +41,7 @@ def erase(given: argparse.Namespace) -> int:
     from airflow_provider_iinked.storage.layout import copies_of
     from airflow_provider_iinked.storage.url import check_destination, join
 
-    key = signing_key_of(given)
+    keys = signing_keys_of(given)
     if not given.yes:
         folder = join(check_destination(given.destination), check_id(given.package, "package"))
         copies = copies_of(open_store(folder).list_names(folder), check_id(given.video, "video"), quarantined=True)
@@ -53,7 +54,7 @@ def erase(given: argparse.Namespace) -> int:
         given.video,
         reason=given.reason,
         erased_by=_user(),
-        signer=DocumentSigner(key) if key else None,
+        signer=DocumentSigner(*keys) if keys else None,
     )
     removed = f"Erased: {', '.join(tombstone['removed']) or 'nothing was there any more'}."
     print(json.dumps({"erased": True, **tombstone}, indent=2) if given.json else removed)
@@ -147,6 +148,7 @@ ERASE: Final = Command(
         option("--yes", action="store_true", help="do it; without this it only says what would go"),
         SIGNING_KEY,
         SIGNING_CONN_ID,
+        PUBLIC_KEY,
         JSON,
     ),
 )

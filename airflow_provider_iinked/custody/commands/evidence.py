@@ -27,7 +27,7 @@ from airflow_provider_iinked.custody.commands.options import (
     packages_of,
     parallel_of,
     public_keys_of,
-    signing_key_of,
+    signing_keys_of,
 )
 from airflow_provider_iinked.custody.commands.progress import progress_bar, watched
 from airflow_provider_iinked.custody.commands.verify import audit_with_progress, plain, print_audit
@@ -49,11 +49,12 @@ def seal(given: argparse.Namespace) -> int:
     from airflow_provider_iinked.custody.store_archive import StoreArchive
     from airflow_provider_iinked.custody.timestamp import timestamp_authority
 
-    key = signing_key_of(given)
-    if key is None:
+    keys = signing_keys_of(given)
+    if keys is None:
         raise InvalidArgumentError("Give --signing-key or --signing-conn-id. Nothing was sealed.")
+    key, earlier = keys
     options = SealOptions(
-        public_keys=public_keys_of(given),
+        public_keys=earlier,
         request_timestamp=timestamp_authority(given.timestamp_url) if given.timestamp_url else None,
         allow_unsigned=given.allow_unsigned,
         max_parallel=parallel_of(given),

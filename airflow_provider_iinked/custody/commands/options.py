@@ -150,23 +150,24 @@ def certificates_of(given: argparse.Namespace) -> list[Certificate]:
     return [certificate for name in given.tsa_certificate for certificate in load_certificates(Path(name).read_bytes())]
 
 
-def signing_key_of(given: argparse.Namespace) -> SigningKey | None:
+def signing_keys_of(given: argparse.Namespace) -> tuple[SigningKey, list[PublicKey]] | None:
     """
-    Read ``--signing-key`` or ``--signing-conn-id``.
+    Read ``--signing-key`` or ``--signing-conn-id``, and the ``--public-key`` that signed before it.
 
     :param given: the parsed arguments.
-    :return: the key; None when neither is given.
+    :return: the key, and trusted public keys besides its own; None when no signing key is given.
     :raises InvalidArgumentError: when both are given.
     :raises SigningKeyError: when there is no usable key.
     """
     if given.signing_key and given.signing_conn_id:
         raise InvalidArgumentError("Give --signing-key or --signing-conn-id, not both. Nothing was done.")
     if given.signing_conn_id:
-        from airflow_provider_iinked.custody.signing_connection import load_connection_key
+        from airflow_provider_iinked.custody.signing_connection import load_connection_keys
 
-        return load_connection_key(given.signing_conn_id, "--signing-conn-id")
+        key, earlier = load_connection_keys(given.signing_conn_id, "--signing-conn-id")
+        return key, [*earlier, *public_keys_of(given)]
     if given.signing_key:
         from airflow_provider_iinked.custody.keys import load_signing_key
 
-        return load_signing_key(Path(given.signing_key).read_bytes())
+        return load_signing_key(Path(given.signing_key).read_bytes()), public_keys_of(given)
     return None

@@ -83,11 +83,20 @@ def _chain() -> str:
     return _table(["50 packages, 100 recordings of 1 MB", ""], chain.run())
 
 
+def _sealing() -> str:
+    from benchmarks import sealing
+
+    signing = _table(["", "ms"], sealing.signing())
+    head = [f"{sealing.RECORDINGS:,} recordings", "seconds", "recordings a second", "files read", "peak memory, MiB"]
+    return f"{signing}\n{_table(head, sealing.run())}"
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "waiting": ("Waits in the triggerer", _waiting),
     "downloading": ("Download", _downloading),
     "deleting": ("Deletion", _deleting),
     "importing": ("Import", _importing),
+    "sealing": ("Signing, sealing, auditing", _sealing),
     "chain": ("The whole chain under LocalExecutor and PostgreSQL", _chain),
 }
 

@@ -77,7 +77,8 @@ def erase_copy(
     :param signer: signs the tombstone; None for nobody.
     :return: the tombstone.
     :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is touched.
-    :raises VerificationError: when there is nothing of that recording; nothing is touched.
+    :raises VerificationError: when there is nothing of that recording, or another key signed its record; nothing is
+        touched.
     :raises LegalHoldError: when the package is under legal hold; nothing is erased.
     :raises StorageError: when the storage fails; asking again finishes it.
     """
@@ -95,6 +96,12 @@ def erase_copy(
     if not copies and record is None and (earlier is None or earlier.value is None):
         raise VerificationError(
             f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased."
+        )
+    if record is not None and record.is_untrusted:
+        raise VerificationError(
+            f"The record of video {meeting_video_id} was signed by another key than the one given, whose tombstone "
+            "would excuse nothing. Nothing was erased. Give the archive's signing key, or with a new key the public "
+            "key before it as well."
         )
     known = record.relied_on if record is not None else {}
     before = earlier.relied_on if earlier is not None else {}
@@ -133,6 +140,8 @@ class _Found:
     """A document of an earlier run."""
 
     value: dict[str, Any] | None
+    is_untrusted: bool = False
+    """Another key signed it."""
     problem: str = ""
     """Why a document of this run must not repeat it under a signature; empty where it may, or nobody signs."""
 
@@ -150,10 +159,10 @@ def _read(store: Store, url: str, signer: DocumentSigner | None, *, is_record: b
     value = value if isinstance(value, dict) else None
     if value is None or signer is None:
         return _Found(value)
-    problem = signer.check(store, url, data, stored=stored_beside(value, url) if is_record else None).reason
-    if problem:
-        log.warning("%s: %s. The tombstone repeats nothing of it.", url, problem)
-    return _Found(value, problem)
+    signature = signer.check(store, url, data, stored=stored_beside(value, url) if is_record else None)
+    if signature.reason:
+        log.warning("%s: %s. The tombstone repeats nothing of it.", url, signature.reason)
+    return _Found(value, signature.state == "untrusted", signature.reason)
 
 
 def _take_back(store: Store, url: str, earlier: _Found | None, signer: DocumentSigner | None) -> None:

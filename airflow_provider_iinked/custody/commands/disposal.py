@@ -78,7 +78,7 @@ def hold(given: argparse.Namespace) -> int:
             failed, done = True, {"package_id": package, "hold_id": None, "error": str(error)}
         placed.append(done)
         if not given.json:
-            print(_held_words(done))
+            print(_held_words(done) + (_unknown_words(given.destination, package) if done["hold_id"] else ""))
     if given.json:
         print(json.dumps(placed, indent=2))
     return DIFFERENT if failed or any(done.get("under_way") for done in placed) else FINE
@@ -91,6 +91,19 @@ def _held_words(done: dict[str, Any]) -> str:
     if done["under_way"]:
         words += f". Requested before the hold, and without a result yet: {', '.join(done['under_way'])}"
     return words
+
+
+def _unknown_words(destination: str, package: str) -> str:
+    """A hold of a package that has nothing yet is meant, or its id is mistyped: say so."""
+    from airflow_provider_iinked.storage import open_store
+    from airflow_provider_iinked.storage.layout import Kind, ids_of
+    from airflow_provider_iinked.storage.url import check_destination, join
+
+    folder = join(check_destination(destination), package)
+    names = open_store(folder).list_names(folder)
+    if any(ids_of(names, kind) for kind in (Kind.COPY, Kind.RECORD, Kind.RECEIPT, Kind.TOMBSTONE)):
+        return ""
+    return ". There is nothing of this package below the destination yet; make sure that its id is right"
 
 
 def release(given: argparse.Namespace) -> int:

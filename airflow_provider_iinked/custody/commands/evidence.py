@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -143,7 +144,9 @@ def report(given: argparse.Namespace) -> int:
     summary: dict[str, Any] = {"report": given.output, "recordings": result.recordings, "intact": result.is_intact}
     words = f"{len(result.differences) or 'No'} differences. The report is in {given.output}."
     print(json.dumps({**summary, "differences": len(result.differences)}, indent=2) if given.json else words)
-    return FINE if result.is_intact else DIFFERENT
+    if not packages:
+        print(f"There is nothing below {archive.destination}: no record, no copy.", file=sys.stderr)
+    return FINE if result.is_intact and packages else DIFFERENT
 
 
 def _compare_only(destination: str, packages: list[str] | None, max_parallel: int) -> AuditResult:

@@ -128,9 +128,9 @@ test-media: $(READY) $(FIX_WEBM)/fix-webm-duration.js gstreamer ## Recordings of
 	IINKED_SKIP_NOTHING=1 FIX_WEBM_DURATION=$(FIX_WEBM) $(BIN)/python -m pytest -q tests/media_corpus $(PYTEST)
 
 .PHONY: test-browser
-test-browser: .venvs/servers/.installed ## The connection form in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures
+test-browser: .venvs/servers/.installed postgresql ## Connection form and approval in Chromium; IINKED_SCREENSHOTS=docs/images keeps pictures
 	@scripts/debian chromium chromium --version
-	$(SERVERS_TESTS) tests/browser/test_connection_form.py $(PYTEST)
+	$(SERVERS_TESTS) tests/browser $(PYTEST)
 
 .PHONY: test-deployment
 test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL; AIRFLOW=2.11.2 too
@@ -144,6 +144,10 @@ test-approval: $(READY) postgresql ## A person's approval under a real scheduler
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act
 	KILLS=200 $(SERVERS_TESTS) tests/crash $(PYTEST)
+
+.PHONY: test-mutations
+test-mutations: $(READY) ## Break rules of the package on purpose, one at a time; the random histories have to find each
+	$(BIN)/python -m tests.stateful.mutations
 
 .PHONY: test-long
 test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed bodies

@@ -116,6 +116,11 @@ class PackageIds:
     as_list: bool
 
     @property
+    def as_given(self) -> str | list[str]:
+        """The id, or a list of them where a list was given; JSON types only."""
+        return list(self.ids) if self.as_list else self.ids[0]
+
+    @property
     def label(self) -> str:
         """What stands for them in a log line or as a map index: the id, or the first one and how many follow."""
         if not self.ids:

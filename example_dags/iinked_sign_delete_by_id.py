@@ -6,12 +6,12 @@ package's id and the recordings' ids.
 
 1. **preview** reads the list and says what would be deleted; nothing is sent. It fails if a recording is live in a
    state other than `archived`;
-2. **delete** takes what the preview returned, and nothing else; a receipt of each deletion goes below the Airflow
-   variable `iinked_receipts`.
+2. **approve** (Airflow 3.1 and later) shows that plan to a person;
+3. **delete** deletes what was approved, and only while the list is still as it was shown. A receipt of each deletion
+   goes below the Airflow variable `iinked_receipts`; a package that is under legal hold there is kept.
 
-To have a person look in between (Airflow 3.1 and later), put `IinkedApproveDeletionOperator(plan=preview.output)`
-between the two and give its output to the deletion's `approval`, as `iinked_sign_evidence_grade` does. Do not use a
-plain `ApprovalOperator`: after a clear it shows the first run's list while another one is deleted.
+Do not use a plain `ApprovalOperator` instead: after a clear, Airflow up to 3.3 shows the first run's list while another
+one is deleted. Below Airflow 3.1 nobody is asked: look at the preview's XCom, and trigger the deletion by itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from typing import Any
 from airflow.sdk import DAG, Param, task  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator
+
+try:
+    from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
+except ImportError:  # below Airflow 3.1
+    IinkedApproveDeletionOperator = None
 
 with DAG(
     dag_id="iinked_sign_delete_by_id",
@@ -46,15 +51,9 @@ with DAG(
     def shown(answer: dict[str, Any]) -> list[str]:
         return [video["meetingVideoId"] for video in answer["videos"]]
 
-    preview = IinkedDeleteVideosOperator(
-        task_id="preview",
-        package_id="{{ params.package_id }}",
-        meeting_video_ids=asked(),
-        preview=True,
-    )
-    IinkedDeleteVideosOperator(
-        task_id="delete",
-        package_id="{{ params.package_id }}",
-        meeting_video_ids=shown(preview.output),
-        receipt_destination="{{ var.value.iinked_receipts }}",
-    )
+    receipts = {"package_id": "{{ params.package_id }}", "receipt_destination": "{{ var.value.iinked_receipts }}"}
+    preview = IinkedDeleteVideosOperator(task_id="preview", meeting_video_ids=asked(), preview=True, **receipts)
+    consent = {}
+    if IinkedApproveDeletionOperator is not None:
+        consent["approval"] = IinkedApproveDeletionOperator(task_id="approve", plan=preview.output).output
+    IinkedDeleteVideosOperator(task_id="delete", meeting_video_ids=shown(preview.output), **consent, **receipts)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from airflow.providers.standard.operators.empty import EmptyOperator  # Airflow 2.11: from airflow.operators.empty
 from airflow.sdk import DAG, task_group  # Airflow 2.11: from airflow.providers.common.compat.sdk
 
 from airflow_provider_iinked.operators.packages import IinkedListPackagesOperator
@@ -45,11 +46,13 @@ with DAG(
             package_id=package_ids,
             destination="{{ var.value.iinked_destination }}",
         )
-        IinkedDeleteVideosOperator(
+        delete = IinkedDeleteVideosOperator(
             task_id="delete",
             verified_copies=download.output,
             # A download that failed for one package still hands over what it verified of the others.
             trigger_rule="all_done",
         )
+        # The state of a run is that of its last tasks: without this one, a failed download would not show in it.
+        [download, delete] >> EmptyOperator(task_id="done")
 
     archive.expand(package_ids=packages.output)

@@ -7,6 +7,8 @@ Nothing here imports Airflow: the home has to be settled before the first import
 from __future__ import annotations
 
 import atexit
+import bisect
+import collections
 import contextlib
 import fcntl
 import functools
@@ -19,8 +21,10 @@ import sqlite3
 import sys
 import tempfile
 import textwrap
+import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +135,20 @@ class Chain:
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
+def when(condition: Callable[[], object], act: Callable[[], object]) -> threading.Thread:
+    """Let a thread act as soon as something has come about: sleeping instead would hope that it has."""
+
+    def watch() -> None:
+        until = time.monotonic() + 60
+        while not condition() and time.monotonic() < until:
+            time.sleep(0.005)
+        act()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries last milliseconds; how long they are meant to be is tested on its own."""
@@ -142,6 +160,63 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
             return 0.01
 
     monkeypatch.setattr(patience, "random", Quick)
+
+
+@dataclass
+class Departures:
+    """When requests left, as the limiters of all clients decided, on the clients' own clock: not when they arrived."""
+
+    times: list[float] = field(default_factory=list)
+    pauses: list[tuple[float, int]] = field(default_factory=list)
+    """Until when each pause holds, and how many had left before it began."""
+
+    def most_within(self, width: float) -> int:
+        return max(bisect.bisect_left(self.times, at + width - 1e-9) - index for index, at in enumerate(self.times))
+
+    def after_pause(self) -> list[float]:
+        """Those since the first pause began, as seconds after its end."""
+        until, before = self.pauses[0]
+        return [at - until for at in self.times[before:]]
+
+
+@pytest.fixture
+def departures(monkeypatch: pytest.MonkeyPatch) -> Departures:
+    from airflow_provider_iinked.api.rate_limit import RateLimiter
+
+    seen, lock = Departures(), threading.Lock()
+    depart, pause = RateLimiter.depart, RateLimiter.pause
+
+    def noted_departure(self: RateLimiter, at: float) -> bool:
+        with lock:
+            left = depart(self, at)
+            seen.times.extend([at] if left else [])
+            return left
+
+    def noted_pause(self: RateLimiter, until: float) -> None:
+        with lock:
+            pause(self, until)
+            if until > time.monotonic():
+                seen.pauses.append((until, len(seen.times)))
+
+    monkeypatch.setattr(RateLimiter, "depart", noted_departure)
+    monkeypatch.setattr(RateLimiter, "pause", noted_pause)
+    return seen
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> dict[Any, list[float]]:
+    """The points at which each wait is to poll, by its slot, as the timetable says: not when it did."""
+    from airflow_provider_iinked.api.poll_schedule import PollSchedule, Slot
+
+    points: dict[Any, list[float]] = collections.defaultdict(list)
+    next_poll = PollSchedule.next_poll
+
+    def noted(self: PollSchedule, slot: Slot, now: float) -> float:
+        points[slot].append(next_poll(self, slot, now))
+        return points[slot][-1]
+
+    monkeypatch.setattr(PollSchedule, "next_poll", noted)
+    return points
 
 
 @pytest.fixture
@@ -160,7 +235,7 @@ def chain(iinked_simulator: Any, connect: Callable[..., None], quick: None, tmp_
     # Airflow 2.11 lets operators run only in the thread that imported them first: this one.
     import airflow_provider_iinked.operators.videos  # noqa: F401
 
-    connect(timeout=5, max_retries=2)
+    connect(timeout=20, max_retries=2)
     yield Chain(iinked_simulator, tmp_path / "copies")
     forget_secrets()
 

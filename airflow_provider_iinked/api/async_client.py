@@ -141,20 +141,19 @@ class AsyncClient:
         self, request: protocol.Request, url: URL, latest: float | None
     ) -> protocol.Response | None:
         """Send below the ceiling of requests a second; None when a pause, or the latest moment, came before that."""
-        now = self.loop.time()
-        if self.limiter.is_paused(now):
-            return None
-        leave = self.limiter.reserve(now)
-        if leave > now:
-            await sleep_until(self.loop, leave if latest is None else min(leave, latest))
-            if latest is not None and leave > latest:
-                return None
-        async with self._semaphore:
-            if self.limiter.is_paused(self.loop.time()):
-                return None
-            response = await self._exchange(request, url, latest)
-        self._apply_retry_after(response)
-        return response
+        while not self.limiter.is_paused(now := self.loop.time()):
+            leave = self.limiter.reserve(now)
+            if leave > now:
+                await sleep_until(self.loop, leave if latest is None else min(leave, latest))
+                if latest is not None and leave > latest:
+                    return None
+            async with self._semaphore:
+                if not self.limiter.depart(max(leave, self.loop.time())):
+                    continue
+                response = await self._exchange(request, url, latest)
+            self._apply_retry_after(response)
+            return response
+        return None
 
     async def _exchange(self, request: protocol.Request, url: URL, latest: float | None) -> protocol.Response:
         near = latest is not None and latest - self.loop.time() < MAX_READS * self.settings.timeout

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Final
+
+SLACK: Final = 0.05
+"""Seconds by which a timer may be late without the next request being later too: a second holds 5 % more at most."""
 
 
 class RateLimiter:
     """
     Keep the ceiling of requests a second, and let nobody send while a pause holds.
+
+    Who sends reserves a moment, waits for it, and departs. A process that stood still has many moments behind it;
+    departing keeps them from being made up for at once.
 
     :param per_second: ceiling for requests a second, or None.
     """
@@ -20,6 +27,7 @@ class RateLimiter:
     def __init__(self, per_second: float | None = None) -> None:
         self._spacing = 1.0 / per_second if per_second else 0.0
         self._free_at = -math.inf
+        self._next_departure = -math.inf
         self._lock = threading.Lock()
         self.paused_until = -math.inf
 
@@ -36,6 +44,22 @@ class RateLimiter:
             leave = max(now, self._free_at)
             self._free_at = leave + self._spacing
             return leave
+
+    def depart(self, at: float) -> bool:
+        """
+        Let a request leave, unless a pause holds or too many have just left.
+
+        :param at: the clock, not before the moment that was reserved.
+        :return: False when there is a pause now, or others came late and left at this moment: reserve another one.
+        """
+        with self._lock:
+            if at < self.paused_until or at < self._next_departure - SLACK:
+                return False
+            if not self._spacing:
+                return True
+            self._next_departure = max(self._next_departure, at) + self._spacing
+            self._free_at = max(self._free_at, self._next_departure)
+            return True
 
     def next_free(self, now: float) -> float:
         """

@@ -20,7 +20,11 @@ ENVIRONMENTS: Final[Mapping[str, str]] = {
     "sandbox-us": "sandbox.syngrafii.com",
     "sandbox-eu": "sandbox.syngrafii.eu",
 }
-AUTH_TYPES: Final = ("api_key", "bearer")
+AUTH_HEADERS: Final[Mapping[str, tuple[str, str]]] = {
+    "api_key": ("api_key", ""),
+    "bearer": ("Authorization", "Bearer "),
+}
+"""The header that carries the credential, and what stands before the credential there, by ``auth_type``."""
 API_PATH: Final = "/api/v1"
 KNOWN_EXTRAS: Final = frozenset({"environment", "auth_type", "timeout", "max_retries", "max_requests_per_second"})
 DEFAULT_TIMEOUT: Final = 30.0
@@ -33,22 +37,25 @@ class ApiSettings:
     All that a transport needs to know.
 
     :param api_base: base URL of the API, without a slash at its end.
-    :param auth_header: name and value of the header that carries the credential; a secret.
+    :param secret: the credential itself, to be masked.
+    :param auth_type: how it is sent: a key of :data:`AUTH_HEADERS`.
     :param timeout: seconds for connecting, and for each read.
     :param max_retries: how often a request that may be repeated is tried again.
     :param max_requests_per_second: ceiling for the requests of one process, or None.
     """
 
     api_base: str
-    auth_header: tuple[str, str] = field(repr=False)
+    secret: str = field(repr=False)
+    auth_type: str = "api_key"
     timeout: float = DEFAULT_TIMEOUT
     max_retries: int = DEFAULT_MAX_RETRIES
     max_requests_per_second: float | None = None
 
     @property
-    def secret(self) -> str:
-        """The credential itself, to be masked."""
-        return self.auth_header[1].removeprefix("Bearer ")
+    def auth_header(self) -> tuple[str, str]:
+        """Name and value of the header that carries the credential; a secret."""
+        name, prefix = AUTH_HEADERS[self.auth_type]
+        return name, f"{prefix}{self.secret}"
 
     @property
     def web_base(self) -> str:
@@ -87,7 +94,8 @@ def read_settings(
     """
     return ApiSettings(
         api_base=_api_base(host, _text(extra.get("environment")), port, scheme),
-        auth_header=_auth_header(secret, _text(extra.get("auth_type")) or AUTH_TYPES[0]),
+        auth_type=_auth_type(_text(extra.get("auth_type"))),
+        secret=_secret(secret),
         timeout=_number(extra, "timeout", DEFAULT_TIMEOUT, above=0.0),
         max_retries=_whole(extra, "max_retries", DEFAULT_MAX_RETRIES),
         max_requests_per_second=_number(extra, "max_requests_per_second", None, above=0.0),
@@ -172,9 +180,14 @@ def _check_environment(name: str, environment: str) -> None:
         )
 
 
-def _auth_header(secret: str | None, auth_type: str) -> tuple[str, str]:
-    if auth_type not in AUTH_TYPES:
-        raise ConnectionSettingsError(f"The connection's auth_type must be one of {', '.join(AUTH_TYPES)}.")
+def _auth_type(given: str) -> str:
+    auth_type = given or next(iter(AUTH_HEADERS))
+    if auth_type not in AUTH_HEADERS:
+        raise ConnectionSettingsError(f"The connection's auth_type must be one of {', '.join(AUTH_HEADERS)}.")
+    return auth_type
+
+
+def _secret(secret: str | None) -> str:
     value = _text(secret)
     if not value:
         raise ConnectionSettingsError("The connection has no password; put the API key (or the access token) there.")
@@ -182,7 +195,7 @@ def _auth_header(secret: str | None, auth_type: str) -> tuple[str, str]:
         raise ConnectionSettingsError(
             "The connection's password cannot be sent as a header: it holds white space or odd characters."
         )
-    return ("api_key", value) if auth_type == "api_key" else ("Authorization", f"Bearer {value}")
+    return value
 
 
 def _text(value: object) -> str:

@@ -6,6 +6,7 @@ Threads may share a client: requests go out within one ceiling, and a pause that
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -112,18 +113,18 @@ class SyncClient:
         return response
 
     def _take_slot(self) -> None:
-        """Wait for the end of a pause, and for the ceiling; a pause that begins meanwhile is waited for as well."""
-        waited_for = None
+        """Wait for the end of a pause, and for the ceiling; whatever comes up meanwhile is waited for as well."""
+        waited_until = -math.inf
         while True:
             pause = self.limiter.paused_until
-            if pause != waited_for and self.limiter.is_paused(now := time.monotonic()):
-                waited_for = pause
+            if pause > waited_until and self.limiter.is_paused(now := time.monotonic()):
+                waited_until = pause
                 self._sleep(pause - now)
                 continue
             now = time.monotonic()
             if (leave := self.limiter.reserve(now)) > now:
                 self._sleep(leave - now)
-            if self.limiter.paused_until == pause:
+            if self.limiter.depart(max(time.monotonic(), leave, waited_until)):
                 return
 
     def _begin(self) -> None:

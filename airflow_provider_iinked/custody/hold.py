@@ -2,13 +2,15 @@
 Legal hold: while one lies in a package's folder, nothing of that package is deleted on the platform, nor erased here.
 
 Each hold is an object of its own, so that two matters that hold one package cannot release each other's hold, and two
-people who act at once cannot lose one. A deletion writes its receipt first and looks for holds after that; a hold is
+people who act at once cannot lose one. Asking again is safe: a task that runs again, and a person who gives the same
+reason again, find the hold that is there. A deletion writes its receipt first and looks for holds after that; a hold is
 written first and looks for open receipts after that. Whichever comes first, one of the two sees the other: a hold that
 was placed knows which deletions were under way, and no other one follows.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import time
@@ -23,13 +25,14 @@ from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import Kind, Layout, holds_of, ids_of, quarantined
-from airflow_provider_iinked.storage.url import check_destination
+from airflow_provider_iinked.storage.layout import Kind, Layout, holds_of, ids_of, parse, quarantined
+from airflow_provider_iinked.storage.url import check_destination, join
 
 HOLD_FORMAT: Final = 1
 SETTLE_FOR: Final = 60.0
 """Seconds for which a new hold waits until deletions that were under way have ended."""
 _POLL: Final = 1.0
+_TASK: Final = ("dag_id", "run_id", "task_id", "map_index")
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,9 @@ def place_hold(
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """
-    Place a hold on a package. It returns when no deletion is under way any more.
+    Place a hold on a package, or find the one that was placed by this very task, or by this person for this reason.
+
+    It returns when no deletion is under way any more.
 
     :param destination: URL below which the package's folder lies.
     :param package_id: the package; nothing of it needs to be there yet.
@@ -77,21 +82,21 @@ def place_hold(
     :raises StorageError: when it cannot be written; the package is not held then.
     """
     store, layout = _open(destination, package_id)
-    hold_id = os.urandom(4).hex()
-    url = layout.hold(hold_id)
     value = {
         "format": HOLD_FORMAT,
         "package_id": package_id,
-        "hold_id": hold_id,
         "reason": _check_reason(reason),
         "held_by": held_by,
         "held_at": _now(),
         **asdict(task or TaskIdentity()),
         "provider_version": __version__,
     }
-    if not store.create_json(url, value, durable=True):
-        raise StorageError(f"{url} is taken. Nothing was written; try again.")
-    log.info("Package %s is held (%s): %s", package_id, hold_id, value["reason"])
+    hold_id = _find_same(store, layout, value)
+    if hold_id is not None:
+        log.info("Package %s is held already (%s): %s", package_id, hold_id, value["reason"])
+    else:
+        hold_id = _write_hold(store, layout, value)
+        log.info("Package %s is held (%s): %s", package_id, hold_id, value["reason"])
     open_since = time.monotonic()
     while (left := _under_way(store, layout)) and time.monotonic() - open_since < settle_for:
         log.info("Waiting for deletions and erasures under way: %s", ", ".join(left))
@@ -113,6 +118,8 @@ def release_hold(
     """
     Release a hold. What it was, and why it was released, stays in the package's folder.
 
+    A hold that is named and was released before, or that this very task released before, is no error.
+
     :param destination: URL below which the package's folder lies.
     :param package_id: the package.
     :param reason: why it is released.
@@ -127,6 +134,10 @@ def release_hold(
     store, layout = _open(destination, package_id)
     why = _check_reason(reason)
     holds = {hold.hold_id: hold for hold in find_holds(store, layout)}
+    before = _released_before(store, layout, hold_id, task) if hold_id not in holds else None
+    if before is not None:
+        log.info("Package %s: hold %s was released before.", package_id, before)
+        return {"hold_id": before, "package_id": package_id, "held_by_others": sorted(holds)}
     chosen = _choose(package_id, holds, hold_id)
     url = layout.hold(chosen)
     _, value = store.read_json(url)
@@ -177,9 +188,69 @@ def check_not_held(store: Store, layout: Layout) -> None:
         )
 
 
+def package_folders(destination: str, package_id: str) -> list[str]:
+    """
+    Name the folders that a package may have: ids that differ by case alone are one package.
+
+    :param destination: a checked destination.
+    :param package_id: the package, as somebody spelt it.
+    :return: the folder of this spelling first, then those in lower and upper case.
+    """
+    spellings = dict.fromkeys((package_id, package_id.lower(), package_id.upper()))
+    return [Layout.of(destination, spelling).folder for spelling in spellings]
+
+
 def _open(destination: str, package_id: str) -> tuple[Store, Layout]:
-    layout = Layout.of(check_destination(destination), check_id(package_id, "package_id"))
-    return open_store(layout.folder), layout
+    folders = package_folders(check_destination(destination), check_id(package_id, "package_id"))
+    store = open_store(folders[0])
+    found = next((folder for folder in folders if store.list_names(folder)), None)
+    if found is None:
+        log.warning("There is nothing of package %s yet. Check its spelling: case counts here.", package_id)
+    return store, Layout(found or folders[0])
+
+
+def _find_same(store: Store, layout: Layout, wanted: Mapping[str, Any]) -> str | None:
+    """Find a hold in force that this request has placed before."""
+    for hold_id in holds_of(store.list_names(layout.folder)):
+        _, value = store.read_json(layout.hold(hold_id))
+        # One whose release was cut short is on its way out, and no hold to rely on.
+        if isinstance(value, dict) and not value.get("released_at") and _origin(value) == _origin(wanted):
+            return hold_id
+    return None
+
+
+def _origin(hold: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Say what tells one request for a hold from another: the task of a run, else who and why."""
+    if hold.get("run_id"):
+        return tuple(hold.get(name) for name in _TASK)
+    return "by hand", hold.get("held_by"), hold.get("reason")
+
+
+def _write_hold(store: Store, layout: Layout, value: Mapping[str, Any]) -> str:
+    # Tries of one task that run at once agree on the name; whoever has no run gets a name of its own.
+    text = "\n".join(map(str, _origin(value))) if value.get("run_id") else os.urandom(8).hex()
+    for hold_id in (hashlib.sha256(text.encode()).hexdigest()[:8], os.urandom(4).hex()):
+        if store.create_json(layout.hold(hold_id), {**value, "hold_id": hold_id}, durable=True):
+            return hold_id
+        if _find_same(store, layout, value) == hold_id:
+            return hold_id
+    raise StorageError(f"The names of new holds at {layout.folder} are taken. Nothing was written; try again.")
+
+
+def _released_before(store: Store, layout: Layout, hold_id: str | None, task: TaskIdentity | None) -> str | None:
+    """Find a hold that was released before: the one that is named, else the one that this very task released."""
+    for name in store.list_names(layout.folder):
+        entry = parse(name)
+        if entry is None or entry.kind is not Kind.HOLD or not entry.quarantined:
+            continue
+        if hold_id == entry.nonce:
+            return hold_id
+        if hold_id is None and task is not None and task.run_id:
+            _, value = store.read_json(join(layout.folder, name))
+            by = value.get("released_in") if isinstance(value, dict) else None
+            if isinstance(by, dict) and all(by.get(name) == getattr(task, name) for name in _TASK):
+                return entry.nonce
+    return None
 
 
 def _check_reason(reason: object) -> str:

@@ -145,28 +145,29 @@ class ReceiptStore:
         else:
             write_document(store, url, earlier or {**receipt, "status": WITHDRAWN}, self.signer)
 
-    def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> bool:
+    def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> Mapping[str, Any] | None:
         """
         Complete the receipt of a recording that is gone, where an earlier run got no further than the request.
 
         :param store: the storage.
         :param url: the receipt.
         :param meeting_video_id: the recording that is gone.
-        :return: whether there was one to complete.
+        :return: the receipt that was to be completed; None when there was none.
         :raises StorageError: when it cannot be read or written.
         """
         data = store.read_bytes(url)
-        receipt: Any = None if data is None else parse_json(data)
-        if data is None or not self._is_own(receipt, meeting_video_id):
-            return False
+        found: Any = None if data is None else parse_json(data)
+        if data is None or not self._is_own(found, meeting_video_id):
+            return None
+        receipt: Mapping[str, Any] = found
         if receipt.get("status") not in (REQUESTED, UNCONFIRMED):
-            return False
+            return None
         if problem := self._signature_problem(store, url, data):
             log.warning("%s was completed, and not signed: %s. Verifying names it.", url, problem)
             replace(self, signer=None).complete(store, url, receipt, receipt.get("answer"))
         else:
             self.complete(store, url, receipt, receipt.get("answer"))
-        return True
+        return receipt
 
     def _signature_problem(self, store: Store, url: str, data: bytes) -> str:
         """Why an earlier run's receipt must not get a signature of this run; empty where it may, or nobody signs."""

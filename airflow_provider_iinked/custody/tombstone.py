@@ -77,8 +77,7 @@ def erase_copy(
     :param signer: signs the tombstone; None for nobody.
     :return: the tombstone.
     :raises InvalidArgumentError: for a malformed id or destination, or a blank reason; nothing is touched.
-    :raises VerificationError: when there is nothing of that recording, or another key signed its record; nothing is
-        touched.
+    :raises VerificationError: when there is nothing of that recording; nothing is touched.
     :raises LegalHoldError: when the package is under legal hold; nothing is erased.
     :raises StorageError: when the storage fails; asking again finishes it.
     """
@@ -103,21 +102,12 @@ def erase_copy(
             "would excuse nothing. Nothing was erased. Give the archive's signing key, or with a new key the public "
             "key before it as well."
         )
-    known = record.relied_on if record is not None else {}
-    before = earlier.relied_on if earlier is not None else {}
     tombstone = {
-        "format": TOMBSTONE_FORMAT,
-        "status": REQUESTED,
-        "package_id": package_id,
-        "meeting_video_id": meeting_video_id,
+        **_requested_tombstone(package_id, meeting_video_id, record.relied_on if record is not None else {}),
         "reason": reason.strip(),
         "erased_by": erased_by,
-        **{name: known.get(name) for name in ("uri", "size", "sha256")},
-        "removed": _removed_before(before) + copies,
-        "requested_at": _now(),
-        "erased_at": None,
+        "removed": _removed_before(earlier.relied_on if earlier is not None else {}) + copies,
         **asdict(stamp or TaskIdentity()),
-        "provider_version": __version__,
     }
     write_document(store, url, tombstone, signer)
     try:
@@ -163,6 +153,23 @@ def _read(store: Store, url: str, signer: DocumentSigner | None, *, is_record: b
     if signature.reason:
         log.warning("%s: %s. The tombstone repeats nothing of it.", url, signature.reason)
     return _Found(value, signature.state == "untrusted", signature.reason)
+
+
+def _requested_tombstone(package_id: str, meeting_video_id: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Say of which copy an erasure is requested, as its custody record describes it."""
+    return {
+        "format": TOMBSTONE_FORMAT,
+        "status": REQUESTED,
+        "package_id": package_id,
+        "meeting_video_id": meeting_video_id,
+        "reason": None,
+        "erased_by": None,
+        **{name: known.get(name) for name in ("uri", "size", "sha256")},
+        "removed": [],
+        "requested_at": _now(),
+        "erased_at": None,
+        "provider_version": __version__,
+    }
 
 
 def _take_back(store: Store, url: str, earlier: _Found | None, signer: DocumentSigner | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ class Verifier:
         self._log = VerificationLog(self._store, self.destination) if budget.is_limited else None
         self._packages = self._list_packages() if package_ids is None else list(dict.fromkeys(package_ids))
         self._progress = _Progress(len(self._packages))
+        self._unfinished: deque[_Unfinished] = deque()
 
     def findings(self) -> Generator[Finding, None, None]:
         """
@@ -140,6 +142,8 @@ class Verifier:
                 self._progress.count_recording()
                 self.differences += finding.is_difference
                 yield finding
+                self._note_verified(finding.package_id)
+        self._note_verified()
         if self._log is not None:
             self._log.save()
 
@@ -159,11 +163,29 @@ class Verifier:
             if not ids and self._named:
                 nothing = ("nothing of this package lies there",)
                 yield _Known(Finding(folder.package_id, "*", Status.MISSING, "kept", nothing))
+            self._unfinished.append(_Unfinished(folder.package_id, len(ids)))
             for video_id in ids:
                 yield partial(folder.look, video_id)
             self._progress.count_package()
-            if self._log is not None:
-                self._log.note(folder.package_id)
+
+    def _note_verified(self, package_id: str | None = None) -> None:
+        """
+        Note the packages whose last recording has been looked at, so that a run that is killed goes on with the others.
+
+        :param package_id: the package of the finding that came just now.
+        """
+        # A package without a trace has no finding, and is done when those before it are.
+        while self._unfinished and not self._unfinished[0].recordings:
+            self._note_first()
+        if package_id is not None and self._unfinished and self._unfinished[0].package_id == package_id:
+            self._unfinished[0].recordings -= 1
+            if not self._unfinished[0].recordings:
+                self._note_first()
+
+    def _note_first(self) -> None:
+        done = self._unfinished.popleft()
+        if self._log is not None:
+            self._log.note(done.package_id)
 
     def _within_budget(self) -> Iterator[str]:
         begun = time.monotonic()
@@ -217,6 +239,14 @@ class _Progress:
             self.bytes / 2**20,
             rate / 2**20,
         )
+
+
+@dataclass
+class _Unfinished:
+    """A package, and how many of its recordings have not been looked at."""
+
+    package_id: str
+    recordings: int
 
 
 @dataclass(frozen=True)

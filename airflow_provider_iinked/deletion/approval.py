@@ -1,5 +1,5 @@
 """
-What a person approves: a plan of recordings and copies, its digest, and the table that is shown. Pure.
+What a person approves: a plan of recordings and copies, and its digest. Pure.
 
 The digest is all that binds an answer to a plan: it is made from the plan when a person is asked, it travels with the
 answer, and it is made again from what is listed and verified at the moment of the deletion. Airflow up to 3.3 keeps
@@ -15,15 +15,21 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from airflow_provider_iinked.arguments import check_id, is_empty_word
-from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
+from airflow_provider_iinked.exceptions import (
+    ApprovalError,
+    InvalidArgumentError,
+    StateNotAllowedError,
+    VerificationError,
+)
 from airflow_provider_iinked.models import Video
 
-MAX_ROWS: Final = 500
-"""Rows of the table that is shown; a person does not read more, and the text has to fit Airflow's database."""
 _MAX_DEPTH: Final = 20
 
 Key = tuple[str, str]
 """Package and recording, case-folded."""
+
+NOT_AS_APPROVED: Final = (ApprovalError, StateNotAllowedError, VerificationError)
+"""With an approval, what is found to differ at one recording ends the whole deletion."""
 
 
 @dataclass(frozen=True)
@@ -292,60 +298,8 @@ def _digest_of(entries: Mapping[Key, str]) -> str:
     return _sha256(sorted([*key, digest] for key, digest in entries.items()))
 
 
-def plan_table(recordings: Sequence[PlannedDeletion]) -> str:
-    """
-    Write a plan as a Markdown table for the person who decides.
-
-    :param recordings: the recordings.
-    :return: Markdown; the digest of the plan stands below it.
-    """
-    rows = ["| package | recording | made | length | size | copies |", "|---|---|---|---|---:|---|"]
-    rows += [_row(recording) for recording in recordings[:MAX_ROWS]]
-    if len(recordings) > MAX_ROWS:
-        rows.append(f"| ... | {len(recordings) - MAX_ROWS} more | | | | |")
-    total = sum(recording.size or 0 for recording in recordings)
-    packages = len({recording.key[0] for recording in recordings})
-    bare = sum(not recording.copies for recording in recordings)
-    lines = [
-        f"**Deletes {len(recordings)} recordings of {packages} packages, {_bytes(total)}, from iinked Sign for good.**",
-        *([f"**{bare} of them have no copy.**"] if bare else []),
-        "",
-        *rows,
-        "",
-        f"Plan: `{plan_sha256(recordings)}`",
-    ]
-    return "\n".join(lines)
-
-
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _row(recording: PlannedDeletion) -> str:
-    copies = "<br>".join(_copy(copy) for copy in recording.copies) or "**none**"
-    cells = (
-        recording.package_id,
-        recording.meeting_video_id,
-        recording.time_created or "unknown",
-        recording.duration or "unknown",
-        _bytes(recording.size) if recording.size is not None else "unknown",
-    )
-    return "| " + " | ".join([*map(_escape, cells), copies]) + " |"
-
-
-def _copy(copy: PlannedCopy) -> str:
-    lock = f"locked until {copy.retain_until} ({copy.retention_mode})" if copy.retain_until else "not locked"
-    return _escape(f"{copy.uri}, {_bytes(copy.size)}, {lock}")
-
-
-def _escape(text: str) -> str:
-    """Keep a value from being read as Markdown or HTML."""
-    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]()#!|~" else c for c in text if c.isprintable())
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
 def _who(value: Mapping[str, Any]) -> str:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from airflow_provider_iinked.custody.hold import check_not_held
+from airflow_provider_iinked.custody.hold import check_not_held, package_folders
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.deletion.approval import planned_deletion
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.deletion.request import DeletionRequest, PackageTarget
-from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store, open_store
 from airflow_provider_iinked.storage.layout import Layout, folder_of
+from airflow_provider_iinked.storage.url import check_destination
+
+HOLD_LOOK_AGE: Final = 0.25
+"""Seconds for which a look for holds may serve further requests."""
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +57,19 @@ class OpenStores:
 
 
 class _HoldLook:
-    """Looks for holds in one folder; a look serves every receipt that was written before the look began."""
+    """Looks for holds in one folder; a look serves all requests that may rest on it."""
 
-    def __init__(self, store: Store, place: str) -> None:
+    def __init__(self, store: Store, folder: str) -> None:
         self._store = store
-        self._layout = Layout.beside(place)
-        self._lock = threading.Lock()
+        self._layout = Layout(folder)
         self._began_at = float("-inf")
 
-    def check(self, written_at: float) -> None:
-        with self._lock:
-            if self._began_at > written_at:
-                return
-            began_at = time.monotonic()
-            check_not_held(self._store, self._layout)
-            self._began_at = began_at
+    def check(self, not_before: float) -> None:
+        if self._began_at > not_before:
+            return
+        began_at = time.monotonic()
+        check_not_held(self._store, self._layout)
+        self._began_at = began_at
 
 
 class PackageReceipts:
@@ -86,8 +89,8 @@ class PackageReceipts:
         self._destination = request.receipt_destination
         self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task, request.signer)
         self._stores = stores
-        self._lock = threading.Lock()
         self._looks: dict[str, _HoldLook] = {}
+        self._written_at: dict[str, float] = {}
         self._approval = request.approval
         self._api_base = api_base
         self._open: dict[str, dict[str, dict[str, Any]]] = {}
@@ -105,6 +108,13 @@ class PackageReceipts:
         else:
             found = [receipt_place(None, self._destination, self._target.package_id, video_id)]
         return tuple(place for place in found if place is not None)
+
+    def _places_of(self, video_id: str, facts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Name the places of a receipt with those beside copies that only a record names."""
+        places = self.places(video_id)
+        known = {folder_of(place) for place in places}
+        beside = [Layout.beside(fact["uri"]).receipt(video_id) for fact in facts if folder_of(fact["uri"]) not in known]
+        return (*places, *beside)
 
     def folders(self) -> set[str]:
         """
@@ -125,7 +135,7 @@ class PackageReceipts:
         :raises StorageError: when it cannot be written; nothing may be sent then.
         """
         facts = verification.facts if verification is not None else ()
-        for place in self.places(video.meeting_video_id):
+        for place in self._places_of(video.meeting_video_id, facts):
             beside = next((fact for fact in facts if folder_of(fact["uri"]) == folder_of(place)), None)
             proof = {**beside, "copies": list(facts)} if beside is not None and len(facts) > 1 else beside
             written = self._open.setdefault(video.meeting_video_id, {})
@@ -137,6 +147,7 @@ class PackageReceipts:
                 rewrites=written.get(place),
                 approval=self._approval_of(video, facts),
             )
+        self._written_at[video.meeting_video_id] = time.monotonic()
 
     def _approval_of(self, video: Video, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         if self._approval is None:
@@ -166,22 +177,40 @@ class PackageReceipts:
         :raises LegalHoldError: when it is held at any of its folders.
         :raises StorageError: when that cannot be known.
         """
-        for folder in sorted(self.folders()):
+        folders = self.folders()
+        if self._target.copies is None and self._destination is not None:
+            # The package is spelt as somebody typed it; the hold's folder may be spelt otherwise.
+            folders = {*folders, *package_folders(self._destination, self._target.package_id)}
+        for folder in sorted(folders):
             check_not_held(self._stores.open(folder), Layout(folder))
 
     def check_not_held(self, video_id: str) -> None:
         """
-        Refuse to delete what is under legal hold. Only a look after the receipt is written counts: see custody.hold.
+        Refuse a request for what is under legal hold; asked right before each request, in the task's own thread.
 
-        :param video_id: the recording.
-        :raises LegalHoldError: when its package is held at any place of its receipt; nothing may be sent then.
+        Only a look after the receipt is written counts: see custody.hold.
+
+        :param video_id: the recording, whose receipts are written.
+        :raises LegalHoldError: when its package is held beside any of its receipts; nothing may be sent then.
         :raises StorageError: when that cannot be known; nothing may be sent then.
         """
-        written_at = time.monotonic()
-        for place in self.places(video_id):
-            with self._lock:
-                look = self._looks.setdefault(folder_of(place), _HoldLook(self._stores.open(place), place))
-            look.check(written_at)
+        places = self._open.get(video_id, {})
+        not_before = max(self._written_at.get(video_id, 0.0), time.monotonic() - HOLD_LOOK_AGE)
+        for folder in sorted({folder_of(place) for place in places}):
+            if folder not in self._looks:
+                self._looks[folder] = _HoldLook(self._stores.open(folder), folder)
+            self._looks[folder].check(not_before)
+
+    def check_copies_not_held(self, verification: Verification) -> None:
+        """
+        Refuse a preview of what is under legal hold where a copy lies that only a record names.
+
+        :param verification: the verified copies.
+        :raises LegalHoldError: when the package is held there.
+        :raises StorageError: when that cannot be known.
+        """
+        for folder in sorted({folder_of(fact["uri"]) for fact in verification.facts} - self.folders()):
+            check_not_held(self._stores.open(folder), Layout(folder))
 
     def is_open(self, video_id: str) -> bool:
         """
@@ -225,6 +254,24 @@ class PackageReceipts:
         :raises StorageError: when it cannot be read or written.
         """
         self.void(video_id)
-        for place in self.places(video_id):
-            if self._receipts.complete_left_over(self._stores.open(place), place, video_id):
+        left = list(self.places(video_id))
+        seen: set[str] = set()
+        while left:
+            place = left.pop()
+            seen.add(place)
+            receipt = self._receipts.complete_left_over(self._stores.open(place), place, video_id)
+            if receipt is not None:
                 log.info("Video %s: completed the receipt of an earlier run: %s", video_id, place)
+                left += [other for other in _beside_copies(receipt, video_id) if other not in {*seen, *left}]
+
+
+def _beside_copies(receipt: Mapping[str, Any], video_id: str) -> list[str]:
+    """Name the other places of a receipt: one lies beside each copy that the deletion rests on."""
+    proof = receipt.get("proof")
+    copies = proof.get("copies") if isinstance(proof, Mapping) else None
+    uris = [copy.get("uri") for copy in copies if isinstance(copy, Mapping)] if isinstance(copies, list) else []
+    found = []
+    for uri in uris:
+        with contextlib.suppress(InvalidArgumentError):
+            found.append(Layout.beside(check_destination(uri)).receipt(video_id))
+    return found

@@ -24,8 +24,8 @@ from airflow_provider_iinked.deletion.approval import Approval, parse_approval
 from airflow_provider_iinked.deletion.target import check_approval_without_preview, check_exactly_one_target
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
 from airflow_provider_iinked.models import StoredVideo, VideoState
-from airflow_provider_iinked.storage.layout import folder_of
-from airflow_provider_iinked.storage.url import check_destination, join
+from airflow_provider_iinked.storage.layout import Layout, folder_of
+from airflow_provider_iinked.storage.url import check_destination
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.custody.signing import DocumentSigner
@@ -100,6 +100,11 @@ class DeletionRequest:
         return all(target.meeting_video_ids == () for target in self.packages)
 
     @property
+    def sees_holds(self) -> bool:
+        """Whether it knows an archive, and so the legal holds in it: one of copies, or one of receipts."""
+        return self.receipt_destination is not None or all(target.copies is not None for target in self.packages)
+
+    @property
     def ids(self) -> PackageIds:
         """The packages."""
         return PackageIds(tuple(target.package_id for target in self.packages), self.as_list)
@@ -111,7 +116,7 @@ class DeletionRequest:
             for copies in (target.copies or {}).values():
                 return folder_of(copies[0].uri)
             if self.receipt_destination is not None:
-                return join(self.receipt_destination, target.package_id)
+                return Layout.of(self.receipt_destination, target.package_id).folder
         return None
 
 

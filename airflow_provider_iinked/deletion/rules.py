@@ -41,18 +41,15 @@ from airflow_provider_iinked.deletion.plan import (
     unrequested_ids,
 )
 from airflow_provider_iinked.deletion.recording import Recording, Verification, listing_problem
+from airflow_provider_iinked.deletion.service_health import FATAL
 from airflow_provider_iinked.deletion.states import Event, IllegalStepError, RecordingState
 from airflow_provider_iinked.exceptions import (
     ApprovalError,
-    AuthenticationError,
-    ConnectionSettingsError,
     DeletionNotConfirmedError,
     IinkedSignError,
     RateLimitError,
     RequestRefusedError,
     RetentionError,
-    RouteNotFoundError,
-    ServerError,
     ServiceUnavailableError,
     StateNotAllowedError,
     UnrequestedDeletionError,
@@ -60,9 +57,7 @@ from airflow_provider_iinked.exceptions import (
 )
 from airflow_provider_iinked.models import Video, VideoList
 
-_FATAL: Final = (AuthenticationError, ConnectionSettingsError, UnrequestedDeletionError)
 _WORD_STATUSES: Final = (400, 404)
-_MAX_FAILURES_IN_A_ROW: Final = 3
 _ASK: Final = (
     "Everything stops here. Save what copies there are and ask iinked Sign what happened; do not clear the task before "
     "that"
@@ -265,7 +260,7 @@ class DeletionRules:
             recording.was_unclear = True
             recording.on(Event.NO_CLEAR_ANSWER)
             self._in_flight = recording
-        if isinstance(error, _FATAL):
+        if isinstance(error, FATAL):
             self.stop(error)
 
     def take_list(self, listing: VideoList, *, listed_at: float) -> ListChange:
@@ -393,38 +388,6 @@ class DeletionRules:
                 f"min_copies is {self._min_copies}"
             )
         return listing_problem(verification, now)
-
-
-class ServiceHealth:
-    """Count recordings in a row that the service could not delete: hammering it does not help."""
-
-    def __init__(self) -> None:
-        self._failures_in_a_row = 0
-
-    def worked(self) -> None:
-        """Note that a recording is settled."""
-        self._failures_in_a_row = 0
-
-    def is_down_after(self, error: IinkedSignError) -> bool:
-        """
-        Note that patience with one recording has ended.
-
-        :param error: what its last request met.
-        :return: whether nothing more is to be sent, for any recording.
-        """
-        self._failures_in_a_row += 1
-        asked_to_wait = error.retry_after is not None
-        return asked_to_wait or is_service_wide(error) or self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW
-
-
-def is_service_wide(error: IinkedSignError) -> bool:
-    """
-    Tell whether an error concerns the service as a whole, and not one package or recording.
-
-    :param error: the error of a request, after the client's own retries.
-    :return: True when nothing more is to be sent, for any package.
-    """
-    return isinstance(error, (*_FATAL, RateLimitError, ServiceUnavailableError, ServerError, RouteNotFoundError))
 
 
 def _listed_live(recording: Recording) -> Event:

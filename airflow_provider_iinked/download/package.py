@@ -9,15 +9,9 @@ from typing import Any
 
 from airflow_provider_iinked import metrics
 from airflow_provider_iinked.download.api import RecordingApi
+from airflow_provider_iinked.download.context import PackageContext, Place
 from airflow_provider_iinked.download.errors import partial_failure_error
-from airflow_provider_iinked.download.recording import (
-    DELETED,
-    NOT_LISTED,
-    MissingRecording,
-    PackageContext,
-    Place,
-    RecordingCopy,
-)
+from airflow_provider_iinked.download.recording import DELETED, NOT_LISTED, MissingRecording, RecordingCopy
 from airflow_provider_iinked.download.request import keep_package_fields, sort_recordings
 from airflow_provider_iinked.exceptions import IinkedSignError, NotArchivedError, VerificationError
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList

@@ -83,12 +83,33 @@ class Publisher:
         claimed = self._claim_name(video, recording, upload, custody_uri)
         if isinstance(claimed, StoredVideo):
             return self._locked(claimed, lock)
-        info = claimed
-        if info is None or info.size != recording.size:
+        if claimed is None or claimed.size != recording.size:
             raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
         if lock is not None:
             self.store.ensure_lock(uri, lock)
-        record = build_record(
+        record = self._record(video, recording, uri, claimed, copies, lock)
+        stored = StoredVideo(
+            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
+        )
+        if not self._create_record(stored, record, lock):
+            winner = self._verify_winner(video, custody_uri)
+            if winner.uri != uri:
+                # The other run's copy has another suffix: ours would be there without a record.
+                self._remove(uri)
+            return self._locked(winner, lock)
+        return self._locked(stored, lock)
+
+    def _record(
+        self,
+        video: Video,
+        recording: DownloadedRecording,
+        uri: str,
+        info: ObjectInfo,
+        copies: Sequence[str],
+        lock: Lock | None,
+    ) -> dict[str, Any]:
+        """Build the custody record of the copy, as the store shows it now."""
+        return build_record(
             api_base=self.api_base,
             package_id=self.package_id,
             video=video,
@@ -108,16 +129,6 @@ class Publisher:
             copies=copies,
             lock=lock,
         )
-        stored = StoredVideo(
-            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
-        )
-        if not self._create_record(stored, record, lock):
-            winner = self._verify_winner(video, custody_uri)
-            if winner.uri != uri:
-                # The other run's copy has another suffix: ours would be there without a record.
-                self._remove(uri)
-            return self._locked(winner, lock)
-        return self._locked(stored, lock)
 
     def _create_record(self, stored: StoredVideo, record: Mapping[str, Any], lock: Lock | None) -> bool:
         if self.signer is None:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_iinked.download.context import PackageContext
 from airflow_provider_iinked.download.downloader import (
     STOPPED,
     DownloadedRecording,
     RecordingDownloader,
     UrlExpiredError,
 )
-from airflow_provider_iinked.download.existing_copy import CopyState, ExistingCopy, inspect_copy
-from airflow_provider_iinked.download.media_check import MediaExaminer, RecordingCheck
+from airflow_provider_iinked.download.existing_copy import CopyState
+from airflow_provider_iinked.download.media_check import RecordingCheck
 from airflow_provider_iinked.download.publication import Publisher
-from airflow_provider_iinked.download.request import DownloadRequest
-from airflow_provider_iinked.download.stopping import StopSignal
 from airflow_provider_iinked.download.workers import WorkerPool
 from airflow_provider_iinked.download.writers import FanOutWriter, SingleWriter, UploadOpener
 from airflow_provider_iinked.exceptions import (
@@ -32,7 +30,7 @@ from airflow_provider_iinked.exceptions import (
     most_retryable,
 )
 from airflow_provider_iinked.models import StoredVideo, Video
-from airflow_provider_iinked.storage import Store, Upload
+from airflow_provider_iinked.storage import Upload
 from airflow_provider_iinked.storage.layout import Layout, name_of
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.quarantine import quarantine
@@ -42,65 +40,6 @@ log = logging.getLogger(__name__)
 
 NOT_LISTED = "not listed by the platform"
 DELETED = "deleted on the platform"
-
-
-@dataclass(frozen=True)
-class Place:
-    """
-    The folder of one package at one destination.
-
-    :param store: the opened storage.
-    :param folder: the folder's URL.
-    """
-
-    store: Store
-    folder: str
-
-
-@dataclass(frozen=True)
-class PackageContext:
-    """
-    What all recordings of one package share. Threads may share it.
-
-    :param request: what to copy.
-    :param package_id: the package.
-    :param api_base: the API in use.
-    :param timeout: seconds for connecting to a recording's host, and for each read.
-    :param max_retries: how often a download is tried again without getting any further.
-    :param places: the package's folder at each destination, by the destination's URL.
-    :param stop: ends the download.
-    :param examiner: examines recordings before they are published; None for no media check.
-    """
-
-    request: DownloadRequest
-    package_id: str
-    api_base: str
-    timeout: float
-    max_retries: int
-    places: Mapping[str, Place]
-    stop: StopSignal
-    examiner: MediaExaminer | None = None
-
-    def inspect(self, destination: str, meeting_video_id: str, video: Video | None) -> ExistingCopy:
-        """
-        Check the copy at one destination.
-
-        :param destination: the destination.
-        :param meeting_video_id: the recording.
-        :param video: the recording as listed now; None when it is gone.
-        :return: the result.
-        :raises StorageError: when it cannot be checked.
-        """
-        place = self.places[destination]
-        return inspect_copy(
-            place.store,
-            place.folder,
-            api_base=self.api_base,
-            package_id=self.package_id,
-            meeting_video_id=meeting_video_id,
-            video=video,
-            signer=self.request.signer,
-        )
 
 
 class RecordingCopy:
@@ -256,6 +195,11 @@ class RecordingCopy:
                 self._published[url] = future.result()
             except IinkedSignError as error:
                 failed[url] = error
+        if self._context.request.retention is not None and self._lock() is None:
+            log.warning(
+                "Video %s: retain_for has ended already, counted from when it was made; its copy is not locked.",
+                self.meeting_video_id,
+            )
         for stored in self._published.values():
             log.info(
                 "Video %s: copied to %s, %d bytes, sha256 %s.",

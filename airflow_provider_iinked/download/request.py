@@ -20,7 +20,8 @@ from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.download.retention import MODES, Retention, parse_retention
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.models import Package, Video, VideoList
-from airflow_provider_iinked.storage.url import check_destination, join
+from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.url import check_destination
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.custody.signing import DocumentSigner
@@ -62,7 +63,7 @@ class DownloadRequest:
     def main_folder(self) -> str:
         """The folder that a link leads to: that of the only package, or the one below which all packages are."""
         ids = self.packages.ids
-        return join(self.destinations[0], ids[0]) if len(ids) == 1 else self.destinations[0]
+        return Layout.of(self.destinations[0], ids[0]).folder if len(ids) == 1 else self.destinations[0]
 
     @property
     def leaves_out(self) -> bool:

@@ -33,7 +33,8 @@ class Retention:
 
         :param time_created: when the recording was made.
         :return: the moment, in UTC, in whole seconds, never earlier than the period says.
-        :raises VerificationError: when a period is given and the API does not say when the recording was made.
+        :raises VerificationError: when a period is given and the API does not say when the recording was made, or the
+            end is no date.
         """
         if self.until is not None:
             return self.until
@@ -42,9 +43,18 @@ class Retention:
                 "the API does not say when it was made (timeCreated), so the end of its retention is unknown. Give "
                 "retain_for as a date, or leave it out"
             )
-        made = time_created.astimezone(UTC)
-        end = datetime.fromisoformat(made.replace(microsecond=0).isoformat()) + self.period
-        if isinstance(self.period, isodate.Duration) and not self.period.tdelta and end.day < made.day:
+        try:
+            return self._end_after(time_created.astimezone(UTC), self.period)
+        except (ValueError, OverflowError):
+            raise VerificationError(
+                f"the end of its retention is beyond all calendars (timeCreated {time_created.isoformat()}). Give "
+                "retain_for as a date, or leave it out"
+            ) from None
+
+    @staticmethod
+    def _end_after(made: datetime, period: isodate.Duration | timedelta) -> datetime:
+        end = datetime.fromisoformat(made.replace(microsecond=0).isoformat()) + period
+        if isinstance(period, isodate.Duration) and not period.tdelta and end.day < made.day:
             # A year without that day (29 February): one day later, since a lock may not be too short.
             end += timedelta(days=1)
         return end + timedelta(seconds=1) if made.microsecond else end

@@ -19,13 +19,14 @@ from airflow_provider_iinked.api.errors import concerns_all
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.record import listing_mismatches
 from airflow_provider_iinked.download.api import RecordingApi
+from airflow_provider_iinked.download.context import PackageContext, Place
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
 from airflow_provider_iinked.download.log_masking import UrlMasker
 from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
 from airflow_provider_iinked.download.progress import BatchState, Progress
-from airflow_provider_iinked.download.recording import MissingRecording, PackageContext, Place, RecordingCopy
+from airflow_provider_iinked.download.recording import MissingRecording, RecordingCopy
 from airflow_provider_iinked.download.request import DownloadRequest
 from airflow_provider_iinked.download.stopping import StopSignal
 from airflow_provider_iinked.download.workers import WorkerPool
@@ -36,12 +37,13 @@ from airflow_provider_iinked.exceptions import (
     StorageError,
     TaskStoppedError,
     TransferError,
+    UnrequestedDeletionError,
     VerificationError,
 )
 from airflow_provider_iinked.media.check import require_pyav
 from airflow_provider_iinked.models import StoredVideo, Video, VideoList
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.url import join
+from airflow_provider_iinked.storage.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def download_videos(
     :param request: what to copy, and where to.
     :param stop: ends the download when it is requested: nothing more is published, nothing unpublished is left.
     :param on_partial: called with the verified copies of a task in which some of several packages failed, right before
-        its error is raised.
+        its error is raised; with none when an answer was about something that was not requested.
     :return: the verified copies, in the order of packages, recordings and destinations.
     :raises InvalidArgumentError: when a destination cannot be used; before any API call.
     :raises IinkedSignError: after everything else is copied, when something could not be; what is copied stays.
@@ -192,7 +194,7 @@ class _Download:
             api_base=self._api.api_base,
             timeout=settings.timeout,
             max_retries=settings.max_retries,
-            places={url: Place(store, join(url, package_id)) for url, store in self._stores.items()},
+            places={url: Place(store, Layout.of(url, package_id).folder) for url, store in self._stores.items()},
             stop=self._stop,
             examiner=self._examiner,
         )
@@ -248,9 +250,15 @@ class _Download:
         if self._errors:
             ordered = {package_id: self._errors[package_id] for package_id in packages if package_id in self._errors}
             if self._on_partial is not None:
-                self._on_partial([copy for package_id in packages for copy in self._verified.get(package_id, ())])
+                self._on_partial(self._copies_to_hand_over())
             raise batch_failure_error(ordered, packages=len(packages), not_begun=self._not_begun)
         return [stored for package_id in packages for stored in self._results[package_id]]
+
+    def _copies_to_hand_over(self) -> list[StoredVideo]:
+        """What a deletion may go on with; nothing where an answer was about something that was not requested."""
+        if any(isinstance(error, UnrequestedDeletionError) for error in self._errors.values()):
+            return []
+        return [copy for package_id in self._request.packages.ids for copy in self._verified.get(package_id, ())]
 
     # --- recordings ---------------------------------------------------------------------------------------------
 

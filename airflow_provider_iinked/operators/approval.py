@@ -25,6 +25,8 @@ except Exception as error:  # below Airflow 3.1 the module itself raises an erro
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+_STARTED_BY_NOBODY = ("scheduled", "asset_triggered")
+"""Types of runs that no person starts; every other one has a person behind it, named or not."""
 DIGEST_FIELD = "plan_sha256"
 """The form's field that carries the digest of the shown plan; it must not be edited."""
 
@@ -82,7 +84,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             parks the task and goes on with :meth:`execute_complete`.
         :raises InvalidArgumentError: when ``plan`` is not the output of a preview.
         """
-        from airflow_provider_iinked.deletion.approval import plan_sha256, plan_table, read_plan
+        from airflow_provider_iinked.deletion.approval import plan_sha256, read_plan
+        from airflow_provider_iinked.deletion.plan_table import plan_table
 
         recordings = read_plan(self.plan)
         digest = plan_sha256(recordings)
@@ -143,12 +146,12 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             return
         run = context["dag_run"]
         starter = getattr(run, "triggering_user_name", None)
-        if starter is None and str(getattr(run, "run_type", "")).rpartition(".")[2].lower() == "manual":
+        if starter is None and str(getattr(run, "run_type", "")).rpartition(".")[2].lower() not in _STARTED_BY_NOBODY:
             raise ApprovalError(
                 "require_other_person: Airflow does not say who triggered this run, so the approval is not taken. "
-                "Nothing was deleted. Airflow 3.2 or newer says it."
+                "Nothing was deleted. Airflow 3.2 or newer says it of runs that are triggered by hand."
             )
-        if starter is not None and starter in (by.get("id"), by.get("name")):
+        if starter is not None and starter.casefold() in {str(by.get(name)).casefold() for name in ("id", "name")}:
             raise ApprovalError(f"{starter} triggered this run and may not approve it. Nothing was deleted.")
 
 

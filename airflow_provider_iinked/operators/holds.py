@@ -23,8 +23,8 @@ class IinkedHoldOperator(BaseOperator):
     """
     Place a legal hold on a package, or release one: while it lies there, nothing of the package is deleted or erased.
 
-    Placing waits up to a minute for deletions that were requested before it. A task that runs again places a hold of
-    its own; a package is held until each of them is released.
+    Placing waits up to a minute for deletions that were requested before it. A task that runs again, after a retry or
+    a clear, finds its hold; another run places one of its own. A package is held until each hold is released.
 
     :param destination: URL below which the package's folder lies; where copies lie at several destinations, a hold at
         one of them keeps the recordings on the platform, and the copies there. (templated)

@@ -10,22 +10,30 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_iinked import metrics
-from airflow_provider_iinked.arguments import DEFAULT_CONN_ID, NOTSET, check_conn_id, require_bool, require_int
+from airflow_provider_iinked.arguments import (
+    DEFAULT_CONN_ID,
+    NOTSET,
+    check_conn_id,
+    require_bool,
+    require_int,
+    require_not_none,
+)
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, RetentionEndsSoonError
 from airflow_provider_iinked.links import IinkedSignLink, push_links
+from airflow_provider_iinked.progress import Every
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_iinked.download.uncopied import EndingPackage
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
-    from airflow_provider_iinked.models import Video
 
+ENDS_SOON_KEY: Final = "ends_soon"
 DEFAULT_LIMIT: Final = 1000
 """Airflow maps over at most ``[core] max_map_length`` = 1024."""
 DEFAULT_LIMIT_IN_BATCHES: Final = 100_000
 _MAX_MAP_LENGTH: Final = 1024
 _RETENTION_DAYS: Final = 7
-_DAY: Final = 86_400.0
 _MAX_NAMED: Final = 50
 
 
@@ -35,7 +43,9 @@ class IinkedListPackagesOperator(BaseOperator):
 
     With ``with_archived_videos=True`` each package is asked, side by side, and those that have a recording to copy are
     kept, the one whose ``timeRetention`` ends first in front. How many recordings end within 7 days is logged, and
-    sent as the gauge ``iinked_sign.retention_within_days``.
+    sent as the gauge ``iinked_sign.retention_within_days``. The XCom ``ends_soon`` names them, for a notifier: a list
+    with ``package_id``, ``meeting_video_ids``, ``ends``, ``days_left`` and ``text`` of each package, also when the task
+    fails for them.
 
     .. seealso:: https://docs.iinkedsign.com/v4/api/packages/list
 
@@ -54,8 +64,10 @@ class IinkedListPackagesOperator(BaseOperator):
     :param batch_size: return lists of at most so many packages, for tasks that take several.
     :param limit: how many packages at the most; None: 1,000, since Airflow maps over no more than ``[core]
         max_map_length``, and 100,000 with ``batch_size``.
+    :param without_copy_at: the download's ``destination``: recordings that have their copy there (at each, of several)
+        count no more, neither to keep a package nor as ending soon. Needs ``with_archived_videos=True``. (templated)
     :param fail_if_retention_within: days; the task fails, and names the packages, when a recording that is archived
-        ends within them. Needs ``with_archived_videos=True``.
+        ends within them. They are the days of ``ends_soon``, too. Needs ``with_archived_videos=True``.
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: package ids; with ``batch_size`` lists of them.
     """
@@ -68,6 +80,7 @@ class IinkedListPackagesOperator(BaseOperator):
         "types",
         "states",
         "sort_by",
+        "without_copy_at",
         "iinked_sign_conn_id",
     )
     operator_extra_links = (IinkedSignLink(),)
@@ -90,11 +103,15 @@ class IinkedListPackagesOperator(BaseOperator):
         max_parallel: int = 8,
         batch_size: int | None = None,
         limit: int | None = None,
+        without_copy_at: str | Sequence[str] = NOTSET,
         fail_if_retention_within: int | None = None,
         iinked_sign_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
+        require_not_none(without_copy_at, "without_copy_at")
         _check_numbers(with_archived_videos, max_parallel, batch_size, limit, fail_if_retention_within)
+        if without_copy_at is not NOTSET:
+            _require_videos("without_copy_at", with_archived_videos)
         super().__init__(**kwargs)
         self.member_id = member_id
         self.team_id = team_id
@@ -104,7 +121,7 @@ class IinkedListPackagesOperator(BaseOperator):
         self.states = states
         self.sort_by = sort_by
         # A filter that a template, an XCom or a mapping turned into None must not fall back to "no filter".
-        filters = [name for name in self.template_fields if name != "iinked_sign_conn_id"]
+        filters = [name for name in self.template_fields if name not in ("without_copy_at", "iinked_sign_conn_id")]
         self._given = [name for name in filters if getattr(self, name) is not NOTSET]
         for name in set(filters) - set(self._given):
             setattr(self, name, None)
@@ -115,6 +132,7 @@ class IinkedListPackagesOperator(BaseOperator):
         self.max_parallel = max_parallel
         self.batch_size = batch_size
         self.limit = limit
+        self.without_copy_at = without_copy_at
         self.fail_if_retention_within = fail_if_retention_within
         self.iinked_sign_conn_id = iinked_sign_conn_id
         self._hook: IinkedSignHook | None = None
@@ -139,7 +157,7 @@ class IinkedListPackagesOperator(BaseOperator):
         try:
             self.log.info("iinked Sign API: %s", self._hook.api_base)
             listed = (package.package_id for package in self._hook.list_packages(**filters))
-            found = self._with_archived_videos(self._hook, listed) if self.with_archived_videos else listed
+            found = self._with_archived_videos(context, self._hook, listed) if self.with_archived_videos else listed
             kept = self._cut(found)
         finally:
             push_links(context, self, self._hook)
@@ -159,26 +177,47 @@ class IinkedListPackagesOperator(BaseOperator):
         flags = {"all_members": self.all_members, "is_executed": self.is_executed, "days": self.days}
         return PackageFilters({**given, **{k: v for k, v in flags.items() if v is not None}}).to_dict()
 
-    def _with_archived_videos(self, hook: IinkedSignHook, package_ids: Iterator[str]) -> Iterator[str]:
+    def _with_archived_videos(
+        self, context: Context, hook: IinkedSignHook, package_ids: Iterator[str]
+    ) -> Iterator[str]:
         """Keep the packages that have a recording to copy, the one whose retention ends first in front."""
-        ends: dict[str, float] = {}
-        soon = 0
-        now = time.time()
-        for package_id, videos in hook.list_videos_of_many(package_ids, max_parallel=self.max_parallel):
+        from airflow_provider_iinked.download.uncopied import ending_packages, retention_ends, without_copies
+
+        destinations = self._destinations()
+        found: dict[str, dict[str, float]] = {}
+        log_due = Every()
+        asked = hook.list_videos_of_many(package_ids, max_parallel=self.max_parallel)
+        for number, (package_id, videos) in enumerate(asked, 1):
+            if log_due.is_due():
+                rate = number / log_due.elapsed
+                self.log.info(
+                    "%d packages asked, %.0f a second; %d have an archived recording.", number, rate, len(found)
+                )
             if isinstance(videos, IinkedSignError):
                 self.log.warning("Package %s is left out: %s", package_id, videos)
-                continue
-            times = _retention_ends(videos)
-            if times:
-                ends[package_id] = min(times)
-                soon += sum(end < now + _RETENTION_DAYS * _DAY for end in times)
+            elif ends := retention_ends(videos):
+                found[package_id] = ends
+        if destinations:
+            found = without_copies(found, destinations, max_parallel=self.max_parallel)
+        now = time.time()
+        self._report(ending_packages(found, days=_RETENTION_DAYS, now=now), _RETENTION_DAYS)
+        days = self.fail_if_retention_within
+        ending = ending_packages(found, days=_RETENTION_DAYS if days is None else days, now=now)
+        if (ti := context.get("ti") if context else None) and self.do_xcom_push:
+            ti.xcom_push(key=ENDS_SOON_KEY, value=ending)
+        if days is not None and ending:
+            raise RetentionEndsSoonError(_too_late([package["package_id"] for package in ending], days))
+        return iter(sorted(found, key=lambda package_id: min(found[package_id].values())))
+
+    def _destinations(self) -> tuple[str, ...]:
+        from airflow_provider_iinked.download.request import check_destinations
+
+        return () if self.without_copy_at is NOTSET else check_destinations(self.without_copy_at)
+
+    def _report(self, ending: list[EndingPackage], days: int) -> None:
+        soon = sum(len(package["meeting_video_ids"]) for package in ending)
         metrics.gauge(metrics.RETENTION_WITHIN_DAYS, soon)
-        self.log.log(
-            30 if soon else 20, "%d archived recordings whose retention ends within %d days.", soon, _RETENTION_DAYS
-        )
-        if self.fail_if_retention_within is not None:
-            _refuse_late(ends, self.fail_if_retention_within, now)
-        return iter(sorted(ends, key=ends.__getitem__))
+        self.log.log(30 if soon else 20, "%d archived recordings whose retention ends within %d days.", soon, days)
 
     def _cut(self, found: Iterator[str]) -> list[str]:
         default = DEFAULT_LIMIT if self.batch_size is None else DEFAULT_LIMIT_IN_BATCHES
@@ -212,24 +251,21 @@ def _check_numbers(
     for name, value in (("batch_size", batch_size), ("limit", limit), ("fail_if_retention_within", days)):
         if value is not None:
             require_int(value, name, minimum=1)
-    if days is not None and with_archived is not True:
+    if days is not None:
+        _require_videos("fail_if_retention_within", with_archived)
+
+
+def _require_videos(argument: str, with_archived: object) -> None:
+    if with_archived is not True:
         raise InvalidArgumentError(
-            "fail_if_retention_within needs with_archived_videos=True: the list of packages has no recordings."
+            f"{argument} needs with_archived_videos=True: the list of packages has no recordings."
         )
 
 
-def _retention_ends(videos: list[Video]) -> list[float]:
-    """Return for each archived recording when its retention ends (epoch seconds); infinite where nothing says."""
-    archived = [video for video in videos if video.is_archived]
-    return [video.time_retention.timestamp() if video.time_retention else float("inf") for video in archived]
-
-
-def _refuse_late(ends: dict[str, float], days: int, now: float) -> None:
-    late = sorted((package_id for package_id, end in ends.items() if end < now + days * _DAY), key=ends.__getitem__)
-    if late:
-        more = f" and {len(late) - _MAX_NAMED} more" if len(late) > _MAX_NAMED else ""
-        raise RetentionEndsSoonError(
-            f"The retention of recordings of {len(late)} packages ends within {days} days: "
-            f"{', '.join(late[:_MAX_NAMED])}{more}. Nothing was returned. "
-            "Copy them now, or have their retention extended."
-        )
+def _too_late(late: list[str], days: int) -> str:
+    more = f" and {len(late) - _MAX_NAMED} more" if len(late) > _MAX_NAMED else ""
+    return (
+        f"The retention of recordings of {len(late)} packages ends within {days} days: "
+        f"{', '.join(late[:_MAX_NAMED])}{more}. Nothing was returned; the XCom {ENDS_SOON_KEY} names all of them. "
+        "Copy them now, or have their retention extended."
+    )

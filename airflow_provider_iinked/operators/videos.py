@@ -232,7 +232,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
     :param max_parallel: how many recordings are verified at a time; requests go out one by one.
     :param preview: True to read, check, log and return what would be deleted, and send nothing. Never a template.
     :param receipt_destination: URL below which receipts of deletions without copies are written; with copies they lie
-        beside them. (templated)
+        beside them. Legal holds are looked for where receipts are written: without either, none is seen. (templated)
     :param approval: the XCom of an approval task (Airflow 3.1 or newer): pass ``approve.output``. Only what that plan
         names is deleted, and only while it is still true; an approved deletion by id that shall be retried needs a
         ``receipt_destination``. (templated)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from airflow_provider_iinked.waiting.wait_progress import WaitProgress
 
 IDS_KEY = "meeting_video_ids"
+PACKAGES_KEY = "package_id"
+_UNSUCCESSFUL = (IinkedSignError, AirflowSensorTimeout, AirflowSkipException)
 _STATE_KEY = "iinked_sign_wait"
 _SAFETY_NET = 300.0
 
@@ -57,7 +59,8 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     row. ``soft_fail`` turns a timeout, a permanent error and a spent error budget into a skip, in every mode.
 
     With several packages, one that fails for good holds up no other one: the task fails at the end and names each. A
-    package that is ready is not asked for any more.
+    package that is ready is not asked for any more. Whatever becomes of the wait, the XCom ``package_id`` has what is
+    ready: tasks with ``trigger_rule="all_done"`` go on with ``wait.output["package_id"]``.
 
     With ``deferrable=True`` it checks once and then waits in the triggerer; ``mode``, ``exponential_backoff`` and
     ``max_wait`` mean nothing then, ``silent_fail`` and ``never_fail`` are refused.
@@ -75,7 +78,8 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     :param deferrable: whether to wait in the triggerer.
     :param iinked_sign_conn_id: the Airflow connection. (templated)
     :return: the API's list response, the selected archived recordings only, without URLs, or a list of these where
-        ``package_id`` is a list; under the XCom key ``meeting_video_ids`` their ids.
+        ``package_id`` is a list; under the XCom key ``meeting_video_ids`` their ids, and under ``package_id`` the
+        packages that are ready: as they were given when all are, else a list of them, which may be empty.
     """
 
     template_fields: Sequence[str] = ("package_id", "meeting_video_ids", "iinked_sign_conn_id")
@@ -131,9 +135,12 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         :raises IinkedSignError: when the error budget is spent; a retry may help.
         """
         self._progress = None  # dag.test() runs all tries of a task with one object
-        if self.deferrable:
-            return self._check_then_defer(context)
-        return super().execute(context)
+        try:
+            return self._check_then_defer(context) if self.deferrable else super().execute(context)
+        except _UNSUCCESSFUL as error:
+            cause = error.__cause__ if isinstance(error, AirflowSkipException) else error
+            self._hand_over(context, self._progress.ready_despite(cause) if self._progress is not None else ())
+            raise
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
@@ -178,10 +185,9 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         condition = self._condition()
         label_map_index(context, condition.packages.label)
         result = read_event(event, condition)
-        if result.timed_out:
-            self._fail(AirflowSensorTimeout(result.message))
-        if result.error is not None:
-            self._fail(result.error)
+        if result.timed_out or result.error is not None:
+            self._hand_over(context, result.ready)
+            self._fail(result.error or AirflowSensorTimeout(result.message))
         return self._over(context, result.response).xcom_value
 
     def on_kill(self) -> None:
@@ -321,8 +327,15 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
         if ti is not None and self.do_xcom_push:
             listed = response if isinstance(response, list) else [response]
             ids = [video["meetingVideoId"] for one in listed for video in one["videos"]]
+            ti.xcom_push(key=PACKAGES_KEY, value=self._condition().packages.as_given)
             ti.xcom_push(key=IDS_KEY, value=ids)
         return PokeReturnValue(is_done=True, xcom_value=response)
+
+    def _hand_over(self, context: Context, ready: Sequence[str]) -> None:
+        """Push which packages are ready although the wait did not succeed."""
+        ti = context.get("ti") if context else None
+        if ti is not None and self.do_xcom_push:
+            ti.xcom_push(key=PACKAGES_KEY, value=list(ready))
 
     def _skip_if_soft(self, error: Exception) -> None:
         if self.soft_fail:

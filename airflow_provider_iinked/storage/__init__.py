@@ -6,9 +6,10 @@ Knows nothing of recordings, API or tasks.
 
 from __future__ import annotations
 
-from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import Store, Upload
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectIdentity, ObjectInfo
 from airflow_provider_iinked.storage.registry import is_registered, register_store, store_class
 
 __all__ = [

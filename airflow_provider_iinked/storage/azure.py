@@ -18,9 +18,10 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
+from airflow_provider_iinked.storage.base import Upload
 from airflow_provider_iinked.storage.fsspec_store import ConditionalStore
 from airflow_provider_iinked.storage.layout import NO_RUN
+from airflow_provider_iinked.storage.object_info import ObjectInfo, read_info
 from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
 
 _MAX_BLOCKS: Final = 45_000

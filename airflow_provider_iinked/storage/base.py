@@ -7,8 +7,6 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -17,43 +15,12 @@ from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.leftovers import remove_stale_temp_files
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectIdentity, ObjectInfo
 from airflow_provider_iinked.storage.url import failure_domain
 
 READ_SIZE: Final = 4 << 20
 
-# Names under which fsspec's file systems report the store's own validators, by what they mean.
-_VALIDATORS: Mapping[str, tuple[str, ...]] = {
-    "etag": ("ETag", "etag"),
-    "version_id": ("VersionId", "version_id", "generation"),
-}
-# What tells one object under a name from the next one under the same name; each store gives some of them.
-_IDENTITY: Final = (
-    *(name for names in _VALIDATORS.values() for name in names),
-    *("LastModified", "last_modified", "ino", "mtime", "size"),
-)
-_TIMES: Final = ("mtime", "LastModified", "last_modified", "updated")
-
 log = logging.getLogger(__name__)
-
-ObjectIdentity = tuple[tuple[str, str], ...]
-"""What tells one object under a name from the next one under the same name."""
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """
-    What a store says about an object.
-
-    :param size: its bytes; None where the store does not say.
-    :param validator: ``etag`` and ``version_id`` as far as the store gives them; None where it gives none.
-    :param modified: when it was written, in seconds since 1970; None where the store does not say.
-    :param identity: tells it from the next object under the same name.
-    """
-
-    size: int | None
-    validator: Mapping[str, str] | None
-    modified: float | None
-    identity: ObjectIdentity
 
 
 class Upload(ABC):
@@ -414,16 +381,6 @@ class Store(ABC):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.strip("/") or "/"
 
 
-def json_bytes(value: Mapping[str, Any]) -> bytes:
-    """
-    Write a JSON object as it lies in the archive.
-
-    :param value: the object.
-    :return: its bytes.
-    """
-    return json.dumps(value, indent=2).encode() + b"\n"
-
-
 def parse_json(data: bytes) -> Any:
     """
     Read the JSON of a small object.
@@ -437,28 +394,11 @@ def parse_json(data: bytes) -> Any:
         return None
 
 
-def read_info(found: Mapping[str, Any]) -> ObjectInfo:
+def json_bytes(value: Mapping[str, Any]) -> bytes:
     """
-    Read what a file system of fsspec says about an object.
+    Write a JSON object as it lies in the archive.
 
-    :param found: its answer.
-    :return: what we make of it.
+    :param value: the object.
+    :return: its bytes.
     """
-    validator = {
-        meaning: str(found[name]).strip('"')
-        for meaning, names in _VALIDATORS.items()
-        for name in names
-        if found.get(name) not in (None, "", "null")
-    }
-    return ObjectInfo(
-        size=found.get("size"),
-        validator=validator or None,
-        modified=next((seconds for name in _TIMES if (seconds := _seconds(found.get(name))) is not None), None),
-        identity=tuple((name, str(found[name])) for name in _IDENTITY if found.get(name) is not None),
-    )
-
-
-def _seconds(time: object) -> float | None:
-    if isinstance(time, datetime):
-        return time.timestamp()
-    return time if isinstance(time, (int, float)) and not isinstance(time, bool) else None
+    return json.dumps(value, indent=2).encode() + b"\n"

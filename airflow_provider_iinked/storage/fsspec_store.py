@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Final
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload, read_info
+from airflow_provider_iinked.storage.base import READ_SIZE, Store, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectInfo, read_info
 
 _BLOCK: Final = 16 << 20
 _LOOKS: Final = 10

@@ -18,9 +18,10 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload, read_info
+from airflow_provider_iinked.storage.base import Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import ConditionalStore
+from airflow_provider_iinked.storage.object_info import ObjectInfo, read_info
 from airflow_provider_iinked.storage.parts import PART_SIZE, PartBuffer
 
 _OBJECT: Final = "b/{}/o/{}"

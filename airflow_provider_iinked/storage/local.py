@@ -12,11 +12,12 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectIdentity, ObjectInfo, Upload
+from airflow_provider_iinked.storage.base import Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectIdentity, ObjectInfo
 from airflow_provider_iinked.storage.url import failure_domain
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -45,6 +46,14 @@ class LocalStore(FsspecStore):
             while not os.path.lexists(path) and path != os.path.dirname(path):
                 path = os.path.dirname(path)
             return f"{failure_domain(url)} device {os.stat(path).st_dev}"
+
+    def list_names(self, url: str) -> list[str]:
+        """List the names right below a folder; nothing is asked of the files themselves."""
+        with translate_errors("list", url):
+            try:
+                return sorted(os.listdir(self.path(url)))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
         """List the files right below a folder; the time of an inode's last change cannot be put back by anybody."""

@@ -11,7 +11,8 @@ from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.layout import quarantined
 
 if TYPE_CHECKING:
-    from airflow_provider_iinked.storage.base import ObjectIdentity, Store
+    from airflow_provider_iinked.storage.base import Store
+    from airflow_provider_iinked.storage.object_info import ObjectIdentity
 
 log = logging.getLogger(__name__)
 

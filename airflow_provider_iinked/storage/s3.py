@@ -24,10 +24,11 @@ from urllib.parse import quote, urlsplit
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import READ_SIZE, Store, Upload
 from airflow_provider_iinked.storage.errors import storage_error, translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectInfo
 from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT
 from airflow_provider_iinked.storage.s3_answers import (
     IF_FREE,

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from airflow_provider_iinked.storage.base import ObjectInfo, read_info
 from airflow_provider_iinked.storage.errors import store_code
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectInfo, read_info
 
 IF_FREE: Final = {"IfNoneMatch": "*"}
 CHECKSUMS: Final = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")

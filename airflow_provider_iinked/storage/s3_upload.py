@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo, Upload, json_bytes
+from airflow_provider_iinked.storage.base import Upload, json_bytes
 from airflow_provider_iinked.storage.errors import store_code
 from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectInfo
 from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
 from airflow_provider_iinked.storage.s3_answers import (
     CHECKSUMS,

@@ -14,12 +14,14 @@ from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import READ_SIZE, ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import READ_SIZE, Store, Upload
 from airflow_provider_iinked.storage.errors import translate_errors
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import folder_of, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
+from airflow_provider_iinked.storage.object_info import ObjectInfo
 from airflow_provider_iinked.storage.parts import PartBuffer
+from airflow_provider_iinked.storage.url import host_name
 
 T = TypeVar("T")
 
@@ -30,6 +32,11 @@ class SftpStore(FsspecStore):
     """A server that speaks SFTP, through sshfs."""
 
     extra: ClassVar[str | None] = "sftp"
+
+    def failure_domain(self, url: str) -> str:
+        """Name the host that the connection leads to, which the URL may call otherwise."""
+        host = self.fs.storage_options.get("host")
+        return f"sftp://{host_name(host)}" if isinstance(host, str) and host else super().failure_domain(url)
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         return {**options, "skip_instance_cache": True}  # it knows no cache of listings, and no option for one

@@ -69,8 +69,17 @@ def failure_domain(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme in _LOCAL_SCHEMES:
         return "file:"
-    netloc = rest.partition("/")[0].rpartition("@")[2].casefold()
-    return f"{_SAME_STORE.get(scheme, scheme)}://{netloc}"
+    return f"{_SAME_STORE.get(scheme, scheme)}://{host_name(rest.partition('/')[0].rpartition('@')[2])}"
+
+
+def host_name(netloc: str) -> str:
+    """
+    Write a host, a bucket or a container in one way, however it is spelt.
+
+    :param netloc: the name, maybe with a port.
+    :return: the name in lower case, without a dot at its end and without the port: one host is one host.
+    """
+    return re.sub(r":[0-9]*$", "", netloc.casefold()).rstrip(".")
 
 
 def join(base: str, *names: str) -> str:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from airflow.providers.common.compat.sdk import task_group
+from airflow.providers.common.compat.sdk import XComArg, task_group
 
 from airflow_provider_iinked.arguments import ALL, DEFAULT_CONN_ID, require_bool
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
-from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
+from airflow_provider_iinked.sensors.videos import PACKAGES_KEY, IinkedVideosArchivedSensor
+
+try:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+except ImportError:  # Airflow 2.11
+    from airflow.operators.empty import EmptyOperator  # type: ignore[import-not-found,no-redef]
 
 
 @task_group(group_id="archive_and_delete_videos")
 def archive_and_delete_videos(
     *,
-    package_id: str | Sequence[str],
+    package_id: str | Sequence[str] | XComArg,
     destination: str | Sequence[str],
     meeting_video_ids: str | Sequence[str] = ALL,
     min_videos: int = 1,
@@ -47,14 +53,18 @@ def archive_and_delete_videos(
     Its tasks are ``wait``, ``download`` and ``delete``; with ``approval`` also ``preview`` and ``approve``, before
     ``delete``. One package, or a list of them for one task each:
     ``archive_and_delete_videos(package_id=..., destination=...)``. Many:
-    ``archive_and_delete_videos.partial(destination=...).expand(package_id=[...])``; what is not expanded goes into
-    ``partial``. Another name, retries and the like:
+    ``archive_and_delete_videos.partial(destination=...).expand(package_id=[...])``, with ids or lists of ids; what is
+    not expanded goes into ``partial``. Another name, retries and the like:
     ``archive_and_delete_videos.override(group_id=..., default_args={...})``.
+
+    A package that fails holds up no other one. Unless ``package_id`` is a plain text, each task works on what the one
+    before it handed over, also when that one failed for some packages, and a last task, ``done``, is there: it runs
+    nothing, and fails the Dag run when a task before it failed. With ``approval`` a preview that fails ends the group.
 
     It may be cleared and run again as a whole: recordings that are deleted on the platform are not waited for, and
     count as done when their verified copies lie at the destination. One that was deleted without a copy is an error.
 
-    :param package_id: the package, or a list of packages. (templated)
+    :param package_id: the package, or a list of packages; a task's output for either. (templated)
     :param destination: URL with an explicit scheme that ``ObjectStoragePath`` opens, or several in different failure
         domains. (templated)
     :param meeting_video_ids: one id or several; ``"*"`` for all that are listed. (templated)
@@ -87,9 +97,9 @@ def archive_and_delete_videos(
     :raises ImportError: with ``approval``, below Airflow 3.1.
     """
     _check_approval_arguments(approval, require_other_person, response_timeout, preview)
-    common: dict[str, Any] = {"package_id": package_id, "iinked_sign_conn_id": iinked_sign_conn_id}
     wait = IinkedVideosArchivedSensor(
         task_id="wait",
+        package_id=cast("Any", package_id),
         meeting_video_ids=meeting_video_ids,
         min_videos=min_videos,
         on_failed=on_failed,
@@ -97,8 +107,18 @@ def archive_and_delete_videos(
         poke_interval=poke_interval,
         timeout=timeout,
         mode="reschedule",
-        **(common if deferrable is None else {**common, "deferrable": deferrable}),
+        iinked_sign_conn_id=iinked_sign_conn_id,
+        **({} if deferrable is None else {"deferrable": deferrable}),
     )
+    # A text is one package. Of several, what is ready, and then what is verified, goes on although others failed.
+    one = isinstance(package_id, str)
+    ready: Any = wait.output
+    common: dict[str, Any] = {
+        "package_id": package_id if one else ready[PACKAGES_KEY],
+        "signing_conn_id": signing_conn_id,
+        "iinked_sign_conn_id": iinked_sign_conn_id,
+    }
+    rule: dict[str, Any] = {} if one else {"trigger_rule": "none_skipped"}
     download = IinkedDownloadVideosOperator(
         task_id="download",
         destination=destination,
@@ -112,36 +132,39 @@ def archive_and_delete_videos(
         package_fields=package_fields,
         retain_for=retain_for,
         retention_mode=retention_mode,
-        signing_conn_id=signing_conn_id,
+        **rule,
         **common,
     )
     copies: Any = download.output
-    deletion: dict[str, Any] = {
-        "verified_copies": copies,
-        "recheck": recheck,
-        "min_copies": min_copies,
-        "max_parallel": max_parallel,
-        "signing_conn_id": signing_conn_id,
+    deletion = partial(
+        IinkedDeleteVideosOperator,
+        verified_copies=copies,
+        recheck=recheck,
+        min_copies=min_copies,
+        max_parallel=max_parallel,
         **common,
-    }
+    )
     wait >> download
     if approval is False:
-        delete = IinkedDeleteVideosOperator(task_id="delete", preview=preview, **deletion)
+        delete = deletion(task_id="delete", preview=preview, **rule)
         download >> delete
-        return
-    # Only here: the module cannot be imported below Airflow 3.1, and says so.
-    from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
+    else:
+        # Only here: the module cannot be imported below Airflow 3.1, and says so.
+        from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
 
-    look = IinkedDeleteVideosOperator(task_id="preview", preview=True, **deletion)
-    approve = IinkedApproveDeletionOperator(
-        task_id="approve",
-        plan=look.output,
-        require_other_person=require_other_person,
-        response_timeout=response_timeout,
-        assigned_users=None if approval is True else list(approval),
-    )
-    delete = IinkedDeleteVideosOperator(task_id="delete", approval=approve.output, **deletion)
-    download >> look >> approve >> delete
+        look = deletion(task_id="preview", preview=True, **rule)
+        approve = IinkedApproveDeletionOperator(
+            task_id="approve",
+            plan=look.output,
+            require_other_person=require_other_person,
+            response_timeout=response_timeout,
+            assigned_users=None if approval is True else list(approval),
+        )
+        delete = deletion(task_id="delete", approval=approve.output)
+        download >> look >> approve >> delete
+    if not one:
+        # The state of a run is that of its last tasks; without this one, what failed before would not show in it.
+        [wait, download, delete] >> EmptyOperator(task_id="done")
 
 
 def _check_approval_arguments(

@@ -147,12 +147,15 @@ class IinkedVideosArchivedTrigger(BaseTrigger):
         check_seconds(self.poll_interval, "poll_interval")
         check_seconds(self.end_time, "end_time")
         progress = WaitProgress(condition, self.max_consecutive_errors, self.consecutive_errors)
-        if progress.pending:
-            self._client = TriggerClient(check_conn_id(self.iinked_sign_conn_id), aread_settings)
-            await self._wait_for_all(progress)
-        if progress.pending:
-            return timeout_event(progress.describe_pending())
-        return ready_event(progress.result())
+        try:
+            if progress.pending:
+                self._client = TriggerClient(check_conn_id(self.iinked_sign_conn_id), aread_settings)
+                await self._wait_for_all(progress)
+            if progress.pending:
+                return timeout_event(progress.describe_pending(), progress.ready_despite())
+            return ready_event(progress.result())
+        except IinkedSignError as error:
+            return error_event(error, progress.ready_despite(error))
 
     async def _wait_for_all(self, progress: WaitProgress) -> None:
         """Wait for each package in a task of its own, so that a slow answer delays no other one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,12 +26,14 @@ class WaitResult:
     :param error: the error to raise, when there is one.
     :param timed_out: whether the deadline has passed.
     :param message: words for a timeout.
+    :param ready: the packages that are ready although the wait for others was not successful.
     """
 
     response: Any = None
     error: IinkedSignError | None = None
     timed_out: bool = False
     message: str = ""
+    ready: tuple[str, ...] = ()
 
 
 def ready_event(response: Any) -> dict[str, Any]:
@@ -44,24 +46,32 @@ def ready_event(response: Any) -> dict[str, Any]:
     return {"status": READY, "answer": response}
 
 
-def timeout_event(message: str) -> dict[str, Any]:
+def timeout_event(message: str, ready: Sequence[str] = ()) -> dict[str, Any]:
     """
     Report that the deadline has passed.
 
     :param message: what was still waited for.
+    :param ready: the packages that are ready.
     :return: the event's payload.
     """
-    return {"status": TIMEOUT, "message": message}
+    return {"status": TIMEOUT, "message": message, "ready": list(ready)}
 
 
-def error_event(error: IinkedSignError) -> dict[str, Any]:
+def error_event(error: IinkedSignError, ready: Sequence[str] = ()) -> dict[str, Any]:
     """
     Report an error.
 
     :param error: the error.
+    :param ready: the packages that are ready all the same.
     :return: the event's payload.
     """
-    return {"status": ERROR, "type": type(error).__name__, "message": str(error), "retry_after": error.retry_after}
+    return {
+        "status": ERROR,
+        "type": type(error).__name__,
+        "message": str(error),
+        "retry_after": error.retry_after,
+        "ready": list(ready),
+    }
 
 
 def read_event(event: object, condition: WaitCondition) -> WaitResult:
@@ -78,9 +88,9 @@ def read_event(event: object, condition: WaitCondition) -> WaitResult:
         if response is not None:
             return WaitResult(response=response)
     if isinstance(event, Mapping) and status == TIMEOUT:
-        return WaitResult(timed_out=True, message=str(event.get("message")))
+        return WaitResult(timed_out=True, message=str(event.get("message")), ready=_read_ready(event, condition))
     if isinstance(event, Mapping) and status == ERROR:
-        return WaitResult(error=_rebuild(event))
+        return WaitResult(error=_rebuild(event), ready=_read_ready(event, condition))
     return WaitResult(
         error=UnexpectedAnswerError("The trigger's event does not say that the wait is over. A retry may help.")
     )
@@ -104,6 +114,12 @@ def _read_response(value: object, condition: WaitCondition) -> Any:
             return None
         found[package_id] = [video.xcom_fields() for video in videos]
     return condition.response(found)
+
+
+def _read_ready(event: Mapping[str, Any], condition: WaitCondition) -> tuple[str, ...]:
+    """Keep of the packages that an event names those that are waited for."""
+    named = event.get("ready")
+    return tuple(one for one in condition.packages.ids if one in named) if isinstance(named, list) else ()
 
 
 def _rebuild(event: Mapping[str, Any]) -> IinkedSignError:

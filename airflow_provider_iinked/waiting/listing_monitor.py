@@ -9,8 +9,10 @@ from typing import Any
 
 from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.models import parse_videos
-from airflow_provider_iinked.waiting.wait_condition import WaitCondition, WaitStatus, evaluate
-from airflow_provider_iinked.waiting.wait_warnings import due_warnings
+from airflow_provider_iinked.waiting.wait_condition import DECISION_FIELDS, WaitCondition, WaitStatus, evaluate
+from airflow_provider_iinked.waiting.wait_warnings import WARNING_FIELDS, due_warnings
+
+_WATCHED = (*DECISION_FIELDS, *WARNING_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ListingMonitor:
     Examine each answer; one that says nothing new costs no more than a comparison.
 
     Lists carry URLs that are new in each answer, so two answers are compared by what the decision and the
-    warnings rest on: ids, states and the ends of retention, in order.
+    warnings rest on, in order: ids, states, and the fields that both name.
 
     :param condition: what is waited for.
     :param package_id: the package.
@@ -78,7 +80,7 @@ def _relevant_fields(answer: Mapping[str, Any]) -> object:
     """Return what decision and warnings rest on; None for a form that only the full reading can judge."""
     try:
         return answer.get("packageId"), [
-            (video["meetingVideoId"], video["state"], video.get("timeRetention")) for video in answer["videos"]
+            (video["meetingVideoId"], video["state"], *map(video.get, _WATCHED)) for video in answer["videos"]
         ]
     except (KeyError, TypeError, AttributeError):
         return None

@@ -19,6 +19,11 @@ from airflow_provider_iinked.models import Video, VideoList, VideoState
 
 ON_FAILED: Final = ("fail", "wait", "ignore")
 ON_DELETED: Final = ("fail", "ignore")
+DECISION_FIELDS: Final[tuple[str, ...]] = ()
+"""
+Fields of a video, in the API's spelling, that :func:`evaluate` rests on beside id and state. A list in which none of
+them changed needs no new decision, so what is missing here goes unnoticed in the triggerer; a test compares.
+"""
 
 
 class WaitArguments(TypedDict):
@@ -78,7 +83,7 @@ class WaitCondition:
     def to_dict(self) -> WaitArguments:
         """Return the arguments that make the same condition again; JSON types only."""
         return {
-            "package_id": list(self.packages.ids) if self.packages.as_list else self.packages.ids[0],
+            "package_id": self.packages.as_given,
             "meeting_video_ids": ALL if self.meeting_video_ids is None else list(self.meeting_video_ids),
             "min_videos": self.min_videos,
             "on_failed": self.on_failed,

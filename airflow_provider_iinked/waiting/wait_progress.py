@@ -45,6 +45,17 @@ class WaitProgress:
             return []
         return [one for one in self.condition.packages.ids if self.is_pending(one)]
 
+    def ready_despite(self, error: BaseException | None = None) -> list[str]:
+        """
+        Tell which packages the next task may work on although the wait did not succeed.
+
+        :param error: what ended the wait; None for a timeout.
+        :return: those whose wait is over, in the order given; none after an error that concerns the service as a whole.
+        """
+        if isinstance(error, IinkedSignError) and not isinstance(error, PackagesFailedError):
+            return []
+        return [one for one in self.condition.packages.ids if one in self._ready]
+
     def is_pending(self, package_id: str) -> bool:
         """
         Check whether a package is still waited for.

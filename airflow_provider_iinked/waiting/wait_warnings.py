@@ -2,7 +2,8 @@
 Warnings during a wait: in the same words and as often in every mode, once per change and once a day. Pure.
 
 A warning is a rule of a recording and the time. A new one (a state that lasts longer than two hours, say) is a function
-beside :func:`_retention_ends_soon`, named in :data:`RULES`; sensor and trigger need no change.
+beside :func:`_retention_ends_soon`, named in :data:`RULES` with the fields that it rests on; sensor and trigger need no
+change.
 """
 
 from __future__ import annotations
@@ -36,8 +37,27 @@ class Warnings:
     due_at: float
 
 
-Rule = Callable[[Video], tuple[float, str] | None]
-"""Returns from when on (epoch seconds) a recording is to be warned of, and the words; None for never."""
+@dataclass(frozen=True)
+class Rule:
+    """
+    When to warn of a recording.
+
+    :param fields: the fields that it rests on beside id and state, in the API's spelling; it gets to see no others.
+    :param judge: returns from when on (epoch seconds) to warn of a recording, and the words; None for never.
+    """
+
+    fields: tuple[str, ...]
+    judge: Callable[[Video], tuple[float, str] | None]
+
+    def __call__(self, video: Video) -> tuple[float, str] | None:
+        """
+        Judge a recording.
+
+        :param video: the recording.
+        :return: from when on to warn of it, and the words; None for never.
+        """
+        seen = {name: video.fields[name] for name in self.fields if name in video.fields}
+        return self.judge(Video(video.meeting_video_id, video.state, seen))
 
 
 def due_warnings(package_id: str, videos: Sequence[Video], now: float, given: Mapping[str, float]) -> Warnings:
@@ -77,4 +97,6 @@ def _retention_ends_soon(video: Video) -> tuple[float, str] | None:
     )
 
 
-RULES: Final[tuple[Rule, ...]] = (_retention_ends_soon,)
+RULES: Final = (Rule(("timeRetention",), _retention_ends_soon),)
+WARNING_FIELDS: Final = tuple(sorted({name for rule in RULES for name in rule.fields}))
+"""The fields that warnings rest on: a list in which none of them changed needs no new look."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import gc
+import itertools
 import time
 import weakref
 from collections.abc import Callable
@@ -14,8 +15,11 @@ import aiohttp
 import pytest
 
 from airflow_provider_iinked.api import async_client, shared_client
+from airflow_provider_iinked.api.poll_schedule import TICK, Slot
+from airflow_provider_iinked.api.rate_limit import SLACK
 from airflow_provider_iinked.api.settings import ApiSettings
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
+from tests.conftest import Departures
 from tests.triggers.run_trigger import make_trigger, run_trigger
 
 
@@ -25,9 +29,30 @@ async def start(triggers: list[Any]) -> list[asyncio.Task[dict[str, Any]]]:
 
 def waiting(sim: IinkedSimulator, count: int, **arguments: Any) -> list[Any]:
     return [
-        make_trigger(sim.add_package(videos=[{"state": "queued"}]), **{"end_time": time.time() + 60, **arguments})
+        make_trigger(sim.add_package(videos=[{"state": "queued"}]), **{"end_time": time.time() + 600, **arguments})
         for _ in range(count)
     ]
+
+
+async def until(condition: Callable[[], bool], tasks: list[asyncio.Task[Any]]) -> None:
+    """Return once something has come about; fail when a wait ends before."""
+    while not condition():
+        assert [task.result() for task in tasks if task.done()] == []
+        await asyncio.sleep(0.05)
+
+
+def asked_of(sim: IinkedSimulator) -> set[str | None]:
+    return {record.package_id for record in sim.ledger.requests()}
+
+
+async def cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def most_within(times: list[float], width: float) -> int:
+    return max(bisect.bisect_left(times, at + width - 1e-9) - index for index, at in enumerate(times))
 
 
 def archive_all(sim: IinkedSimulator) -> None:
@@ -45,8 +70,7 @@ def sessions() -> int:
 def test_two_hundred_waits_share_one_client_and_close_it(iinked_simulator: IinkedSimulator) -> None:
     async def run() -> tuple[int, int, list[dict[str, Any]], int]:
         tasks = await start(waiting(iinked_simulator, 200, poll_interval=2.0))
-        while len({record.package_id for record in iinked_simulator.ledger.requests()}) < 200:
-            await asyncio.sleep(0.2)
+        await until(lambda: len(asked_of(iinked_simulator)) == 200, tasks)
         during, sockets = shared_client.open_clients(), iinked_simulator.ledger.sockets(host="api")
         archive_all(iinked_simulator)
         return during, sockets, await asyncio.gather(*tasks), shared_client.open_clients()
@@ -58,19 +82,27 @@ def test_two_hundred_waits_share_one_client_and_close_it(iinked_simulator: Iinke
     assert sessions() == 0
 
 
-def test_polls_are_spread_over_the_interval(iinked_simulator: IinkedSimulator) -> None:
+def test_polls_are_spread_over_the_interval(
+    iinked_simulator: IinkedSimulator, planned: dict[Slot, list[float]]
+) -> None:
+    interval, polls = 2.0, 3
+
     async def run() -> None:
-        tasks = await start(waiting(iinked_simulator, 200, poll_interval=2.0))
-        await asyncio.sleep(6.5)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = await start(waiting(iinked_simulator, 200, poll_interval=interval))
+        await until(lambda: len(planned) == 200 and min(map(len, planned.values())) > polls, tasks)
+        await cancel(tasks)
 
     asyncio.run(run())
-    times = [record.time for record in iinked_simulator.ledger.requests()]
-    steady = [at for at in times if times[0] + 2 <= at < times[0] + 6]
-    assert abs(len(steady) - 400) <= 20
-    assert max(bisect.bisect_left(steady, at + 0.25) - index for index, at in enumerate(steady)) <= 25 * 2
+    assert len(planned) == 200
+    for points in planned.values():
+        intervals = [(later - earlier) / interval for earlier, later in itertools.pairwise(points)]
+        assert all(abs(number - round(number)) * interval <= TICK and round(number) >= 1 for number in intervals)
+    every = sorted(itertools.chain.from_iterable(planned.values()))
+    assert most_within(every, interval) <= 200 + 10
+    assert most_within(every, 0.25) <= 25 * 2
+    # Each poll has a point of its own; those that were cancelled had not been sent.
+    sent = len(iinked_simulator.ledger.requests())
+    assert 200 * polls <= sent <= len(every) <= sent + 200
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5, 50])
@@ -97,7 +129,7 @@ def test_a_wait_cancelled_at_any_step_gives_its_share_back(iinked_simulator: Iin
 
 def test_releasing_twice_does_not_close_what_others_use(iinked_simulator: IinkedSimulator) -> None:
     async def run() -> tuple[int, int]:
-        settings = ApiSettings(iinked_simulator.api_base, ("api_key", iinked_simulator.api_key))
+        settings = ApiSettings(iinked_simulator.api_base, iinked_simulator.api_key)
         first, second = await shared_client.acquire(settings), await shared_client.acquire(settings)
         await first.release()
         await first.release()
@@ -114,9 +146,9 @@ def test_other_settings_are_another_client(iinked_simulator: IinkedSimulator) ->
         shares = [
             await shared_client.acquire(settings)
             for settings in (
-                ApiSettings(base, ("api_key", "a")),
-                ApiSettings(base, ("api_key", "b")),
-                ApiSettings(base, ("api_key", "a"), timeout=1.0),
+                ApiSettings(base, "a"),
+                ApiSettings(base, "b"),
+                ApiSettings(base, "a", timeout=1.0),
             )
         ]
         count = shared_client.open_clients()
@@ -127,26 +159,31 @@ def test_other_settings_are_another_client(iinked_simulator: IinkedSimulator) ->
     assert asyncio.run(run()) == 3
 
 
-def test_after_a_429_nobody_asks_before_retry_after_and_nobody_is_lost(iinked_simulator: IinkedSimulator) -> None:
+def test_after_a_429_nobody_asks_before_retry_after_and_nobody_is_lost(
+    iinked_simulator: IinkedSimulator, departures: Departures, planned: dict[Slot, list[float]]
+) -> None:
+    interval = 2.0
+
     async def run() -> list[dict[str, Any]]:
-        tasks = await start(waiting(iinked_simulator, 100, poll_interval=2.0))
-        await asyncio.sleep(2.5)
+        tasks = await start(waiting(iinked_simulator, 100, poll_interval=interval))
+        await until(lambda: len(asked_of(iinked_simulator)) == 100, tasks)
         iinked_simulator.faults.add(
             Fault(call="list", kind="status", status=429, headers={"Retry-After": "3"}, body={"error": "too_many"})
         )
-        await asyncio.sleep(2)
+        await until(lambda: departures.pauses != [], tasks)
         archive_all(iinked_simulator)
         return await asyncio.gather(*tasks)
 
     events = asyncio.run(run())
-    records = iinked_simulator.ledger.requests()
-    (refused,) = [record.time for record in records if record.status == 429]
-    # Those in flight had been sent when the answer came.
-    later = sorted(record.time for record in records if record.time > refused + 0.1)
-    assert later[0] >= refused + 3
+    assert [record.status for record in iinked_simulator.ledger.requests()].count(429) == 1
+    later = departures.after_pause()
+    assert min(later) >= 0
+    assert len(later) >= 100
     assert {event["status"] for event in events} == {"ready"}
     assert len(events) == 100
-    assert max(bisect.bisect_left(later, at + 0.25) - index for index, at in enumerate(later)) <= 13 * 2
+    ((end, _),) = departures.pauses
+    points = sorted(at for points in planned.values() for at in points if at >= end)
+    assert most_within(points, 0.25) <= 13 * 2
 
 
 def test_a_pause_outlasts_the_client_that_was_told_of_it(iinked_simulator: IinkedSimulator) -> None:
@@ -165,21 +202,22 @@ def test_a_pause_outlasts_the_client_that_was_told_of_it(iinked_simulator: Iinke
     assert second >= first + 2
 
 
-def test_all_waits_together_keep_the_ceiling(iinked_simulator: IinkedSimulator, connect: Callable[..., None]) -> None:
+@pytest.mark.parametrize("stall", [0.0, 1.5])
+def test_all_waits_together_keep_the_ceiling(
+    iinked_simulator: IinkedSimulator, connect: Callable[..., None], departures: Departures, stall: float
+) -> None:
     connect(max_requests_per_second=20)
 
     async def run() -> None:
         tasks = await start(waiting(iinked_simulator, 60, poll_interval=1.0))
-        await asyncio.sleep(5)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await until(lambda: len(departures.times) >= 30, tasks)
+        time.sleep(stall)  # noqa: ASYNC251 - a loop that stands still has thirty moments behind it
+        await until(lambda: len(departures.times) >= 90 and len(asked_of(iinked_simulator)) == 60, tasks)
+        await cancel(tasks)
 
     asyncio.run(run())
-    records = iinked_simulator.ledger.requests()
-    times = [record.time for record in records]
-    assert max(bisect.bisect_left(times, at + 1.0) - index for index, at in enumerate(times)) <= 23
-    assert len({record.package_id for record in records}) == 60
+    # Judged by when the client sends: what the simulator receives may bunch together on its way.
+    assert departures.most_within(1.0) <= 20 * (1 + SLACK) + 1
 
 
 def test_waits_whose_key_is_refused_together_fail_and_ask_no_more(iinked_simulator: IinkedSimulator) -> None:

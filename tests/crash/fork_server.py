@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,7 +50,11 @@ def build_context(order: dict[str, Any]) -> dict[str, Any]:
 def run_task(order: dict[str, Any]) -> Any:
     from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 
-    operators = {"download": IinkedDownloadVideosOperator, "delete": IinkedDeleteVideosOperator}
+    operators = {
+        "download": IinkedDownloadVideosOperator,
+        "preview": IinkedDeleteVideosOperator,
+        "delete": IinkedDeleteVideosOperator,
+    }
     return operators[order["task"]](task_id=order["task"], **order["arguments"]).execute(build_context(order))
 
 
@@ -101,7 +106,17 @@ def import_all() -> None:
     import airflow_provider_iinked.operators.videos  # noqa: F401
 
     logging.disable(logging.CRITICAL)
+    open_vaults()
     warm_up()
+
+
+def open_vaults() -> None:
+    """Let destinations name the store of the tests that locks objects; its locks are shared by all processes."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests.stateful import vault
+
+    vault.open_vaults()
+    vault.VaultStore.locks = vault.FileLocks()
 
 
 def warm_up() -> None:

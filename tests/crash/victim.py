@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Zygote:
     def close(self) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         if self._process.stdout:
             self._process.stdout.close()
 
@@ -264,6 +265,9 @@ def fill(sim: IinkedSimulator, rng: random.Random, sizes: Sequence[int] = (6_000
 
 def wait_until_quiet(sim: IinkedSimulator) -> None:
     """A request that a killed process had sent is still carried out."""
+    with contextlib.suppress(OSError):
+        # The simulator serves in order: once it has answered this, it has carried out what had come before.
+        urllib.request.urlopen(f"{sim.api_base}/after-a-kill", timeout=60)
     time.sleep(sim.quirks.latency + 0.003)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
+import pendulum
 import pytest
 
 from airflow_provider_iinked.custody.provenance import task_identity, temp_file_token
@@ -19,6 +22,7 @@ from airflow_provider_iinked.custody.record import (
     read_stored_video,
 )
 from airflow_provider_iinked.models import parse_video
+from airflow_provider_iinked.storage.lock import Lock
 
 API = "https://sign.syngrafii.com/api/v1"
 URI = "s3://c@b/x/p/v.mp4"
@@ -173,6 +177,47 @@ def test_a_copy_agrees_by_its_bytes_or_by_the_stores_validator(size, sha256, val
 
 def test_a_copy_without_a_validator_is_never_taken_by_its_validator():
     assert copy_mismatches(record(validator=None), size=5, sha256=None, validator=None)
+
+
+DESCRIPTIONS = {"content_type", "modified"}
+"""What a record says of a copy for readers only: nothing rests on it."""
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(VerifiedCopy)])
+def test_what_a_record_says_of_a_copy_is_compared_or_is_a_description(name):
+    changed = record(**{name: "other"})
+    found = [
+        *copy_mismatches(changed, size=5, sha256="a" * 64, validator=VALIDATOR),
+        *copy_mismatches(changed, size=5, sha256=None, validator=VALIDATOR),
+        *expected_mismatches(changed, claim()),
+    ]
+    assert bool(found) is (name not in DESCRIPTIONS), (
+        f"VerifiedCopy (custody/record.py) has the field {name}, and nothing compares it: compare it in "
+        "copy_mismatches, or name it in DESCRIPTIONS here"
+    )
+
+
+def full_record():
+    return build_record(
+        api_base=API,
+        package_id="p",
+        video=parse_video(LISTED),
+        copy=VerifiedCopy(URI, 5, "a" * 64, "video/mp4", VALIDATOR, None),
+        time="2026-01-01T00:00:00Z",
+        stamp=TaskIdentity(),
+        provider_version="0",
+        package_fields={},
+        media={"container": ".mp4"},
+        copies=["gs://b/p/v.mp4"],
+        lock=Lock("COMPLIANCE", pendulum.datetime(2036, 1, 1)),
+    )
+
+
+@pytest.mark.parametrize("name", full_record())
+def test_the_docs_describe_each_field_of_a_record(name):
+    page = (Path(__file__).parents[2] / "docs" / "custody.md").read_text()
+    table = page.partition("## The custody record, format 1")[2].partition("\n## ")[0]
+    assert f"`{name}`" in table, f"build_record (custody/record.py) writes {name}; describe it in docs/custody.md"
 
 
 def test_outside_a_dag_run_the_stamp_is_empty():

@@ -245,7 +245,7 @@ def test_of_two_sealers_at_once_one_wins_and_the_other_says_so(sealed):
     class Racing(LocalArchive):
         def create(self, path, source):
             if path.endswith(".seal.json"):
-                both.wait(10)
+                both.wait(60)
             return super().create(path, source)
 
     def run(_):

@@ -13,7 +13,7 @@ from airflow_provider_iinked.custody.hold import place_hold, release_hold
 from airflow_provider_iinked.custody.store_archive import StoreArchive
 from airflow_provider_iinked.custody.verify import Budget, verify_copies
 from airflow_provider_iinked.exceptions import StorageError
-from airflow_provider_iinked.storage.base import ObjectInfo
+from airflow_provider_iinked.storage.object_info import ObjectInfo
 from tests.custody.sealed_archives import SignedArchive, flip, make_key
 
 

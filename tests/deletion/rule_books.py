@@ -7,11 +7,24 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.deletion import recording as recording_module
 from airflow_provider_iinked.deletion import rules as rules_module
+from airflow_provider_iinked.deletion import service_health
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.deletion.rules import DeletionRules
 from airflow_provider_iinked.models import VideoList, parse_video
+
+# What a request may meet.
+LOCKED = exceptions.RequestRefusedError("locked", status=400, error_code="video_locked")
+NOT_FOUND = exceptions.NotFoundError("gone?", status=404, error_code="video_not_found")
+CONFLICT = exceptions.RequestRefusedError("busy", status=409, error_code="video_conflict")
+SERVER = exceptions.ServerError("500", status=500)
+LATER = exceptions.RateLimitError("429", status=429, retry_after=1.0)
+UNSENT = exceptions.ServiceUnavailableError("refused", sent=False)
+LOST = exceptions.ServiceUnavailableError("broke off")
+RETENTION = exceptions.RetentionError("a policy", status=400, error_code="package_delete_retention")
+KEY = exceptions.AuthenticationError("401", status=401)
 
 FIELDS = {"size": 5, "timeCreated": "2026-11-01T10:00:00Z", "duration": "PT6S", "meetingId": "m"}
 
@@ -72,7 +85,7 @@ BROKEN: dict[str, tuple[Any, str, Any]] = {
     "what an answer names is not compared": (rules_module, "unrequested_ids", _always([])),
     "what a list misses is not compared": (rules_module, "disappeared", _always([])),
     "every refusal is a doubt": (rules_module, "_is_word", _always(False)),
-    "a service that is down is asked on": (rules_module.ServiceHealth, "is_down_after", _always(False)),
+    "a service that is down is asked on": (service_health.ServiceHealth, "is_down_after", _always(False)),
 }
 
 

@@ -78,10 +78,11 @@ class Deployment:
 
     :param home: AIRFLOW_HOME.
     :param database: URL of the database.
-    :param environment: further environment variables, such as connections.
+    :param environment: further environment variables, such as connections; ``{home}`` in a value is AIRFLOW_HOME.
+    :param source: the folder from which the package is imported, where it is not this one.
     """
 
-    def __init__(self, home: Path, database: str, environment: dict[str, str]) -> None:
+    def __init__(self, home: Path, database: str, environment: dict[str, str], source: Path | None = None) -> None:
         import airflow
 
         self.newer = int(airflow.__version__.split(".")[0]) >= 3
@@ -112,13 +113,19 @@ class Deployment:
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
             "NO_PROXY": "127.0.0.1,localhost",
-            **environment,
+            **{name: value.replace("{home}", str(home)) for name, value in environment.items()},
         }
+        self.source = source
 
     def airflow(self, *words: str) -> str:
         """Run an ``airflow`` command to its end."""
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *words], env=self.environment, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "airflow", *words],
+            cwd=self.source,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"airflow {words}: {done.stdout[-1500:]} {done.stderr[-3000:]}"
         return done.stdout
@@ -128,6 +135,7 @@ class Deployment:
         log = open(self.home / f"{name}.log", "ab")  # noqa: SIM115
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", "airflow", *(words or (name,))],
+            cwd=self.source,
             env=self.environment,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -154,6 +162,38 @@ class Deployment:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def lose(self, name: str) -> None:
+        """SIGKILL a process and all that it started, at once, as when its machine is lost."""
+        import psutil
+
+        main = psutil.Process(self.processes[name].pid)
+        family = [main, *main.children(recursive=True)]  # a task's process has a process group of its own
+        for act in ("suspend", "kill"):
+            for member in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    getattr(member, act)()
+        self.kill(name)
+
+    def task_processes(self) -> list[Any]:
+        """The processes (of psutil) in which LocalExecutor runs tasks now."""
+        import psutil
+
+        found: list[Any] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for worker in psutil.Process(self.processes["scheduler"].pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "LocalExecutor" in " ".join(worker.cmdline()):
+                        found += worker.children()
+        return found
+
+    def kill_tasks(self) -> None:
+        """SIGKILL all tasks that run now; the scheduler and its executor live."""
+        import psutil
+
+        for process in self.task_processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def stop(self) -> None:
         for process in self.processes.values():
@@ -207,11 +247,11 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def running(environment: dict[str, str]) -> Iterator[Deployment]:
+def running(environment: dict[str, str], source: Path | None = None) -> Iterator[Deployment]:
     """Run everything; on the way out, stop everything."""
     home = Path(tempfile.mkdtemp(prefix="iinked-deployment-"))
     with postgres() as database:
-        deployment = Deployment(home, database, environment)
+        deployment = Deployment(home, database, environment, source)
         try:
             deployment.start_all()
             yield deployment

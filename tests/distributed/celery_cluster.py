@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -81,23 +80,13 @@ class Cluster(Deployment):
     def worker_home(self, name: str) -> Path:
         return self.home / f"home-of-{name}"
 
-    def lose(self, name: str) -> None:
-        """SIGKILL a worker and all that it started, at once, as when its machine is lost."""
-        import psutil
-
-        worker = psutil.Process(self.processes[name].pid)
-        family = [worker, *worker.children(recursive=True)]
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.send_signal(signal.SIGSTOP)
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        self.kill(name)
-
     def tasks_done_by(self, name: str) -> int:
         """How many tasks a worker took from the broker."""
         return (self.home / f"{name}.log").read_text().count("received")
+
+    def has_received(self, name: str, task: str) -> bool:
+        """Whether a worker took a certain task, by Celery's id of it."""
+        return task in (self.home / f"{name}.log").read_text()
 
 
 def settings(broker: str) -> dict[str, str]:

@@ -76,3 +76,10 @@ def test_without_retain_for_nothing_is_locked():
 def test_a_period_needs_to_know_when_the_recording_was_made():
     with pytest.raises(VerificationError, match="timeCreated"):
         end("P10Y", None)
+
+
+@pytest.mark.parametrize("period", ["P10Y", "P3650D"])
+def test_an_end_beyond_all_calendars_is_an_error_of_the_recording(period):
+    retention = parse_retention(period, "COMPLIANCE", now=NOW)
+    with pytest.raises(VerificationError, match="beyond all calendars"):
+        retention.end_for(datetime(9995, 1, 1, tzinfo=UTC))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-# An import from airflow.sdk names, in its comment, where Airflow 2.11 has the same.
-ON_AIRFLOW_2 = re.compile(r"from airflow\.sdk( import .*?)  # Airflow 2\.11: (from \S+)$", re.MULTILINE)
+# An import names, in its comment, where Airflow 2.11 has the same.
+ON_AIRFLOW_2 = re.compile(r"from \S+( import .*?)  # Airflow 2\.11: (from \S+)$", re.MULTILINE)
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 PLACES = ("destination", "receipts")
 

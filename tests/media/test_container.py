@@ -13,6 +13,7 @@ from airflow_provider_iinked.media.container import (
     container_suffix,
     suffix_for,
 )
+from airflow_provider_iinked.storage.layout import COPY_SUFFIXES
 
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 EBML = b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x1f\x42\x82"
@@ -103,3 +104,8 @@ def test_what_can_only_be_copied_is_refused_by_name_with_the_way_out(suffix: str
 
 def test_every_other_container_can_be_checked() -> None:
     assert [suffix for suffix in SUFFIXES if unchecked_problem(suffix)] == [".ts", ".mpg", ".wmv"]
+
+
+def test_every_container_has_a_suffix_that_the_archive_knows() -> None:
+    unknown = sorted(set(SUFFIXES) - set(COPY_SUFFIXES))
+    assert not unknown, f"CONTAINERS (media/container.py) has {unknown}, COPY_SUFFIXES (storage/layout.py) has not"

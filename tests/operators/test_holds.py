@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,3 +58,18 @@ def test_a_hold_id_that_a_template_left_empty_releases_nothing(destination):
     task.hold_id = None
     with pytest.raises(InvalidArgumentError, match="hold_id"):
         task.execute({})
+
+
+def test_a_retry_of_the_task_finds_its_hold_and_another_run_places_one_of_its_own(destination, tmp_path):
+    def run_in(run_id, try_number):
+        ti = SimpleNamespace(dag_id="d", run_id=run_id, task_id="t", map_index=-1, try_number=try_number)
+        ti.xcom_push = lambda **value: None
+        task = IinkedHoldOperator(
+            task_id=f"hold_{next(_numbers)}", destination=destination, package_id="p", reason="a matter"
+        )
+        return task.execute({"ti": ti})["hold_id"]
+
+    first = run_in("r", 1)
+    assert run_in("r", 2) == first
+    assert run_in("s", 1) != first
+    assert len(list((tmp_path / "p").glob("_hold-*"))) == 2

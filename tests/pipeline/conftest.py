@@ -64,10 +64,11 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that a deletion sees."""
-    from airflow_provider_iinked.deletion import workflow as deletion_run
+    from airflow_provider_iinked.deletion import package, preparation, turn, workflow
 
     clock = Clock()
-    monkeypatch.setattr(deletion_run, "time", clock)
+    for module in (package, preparation, turn, workflow):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -148,3 +149,16 @@ def etag_chain(chain: Any, etag_file_system: Any) -> Iterator[Any]:
 def any_chain(request: pytest.FixtureRequest) -> Any:
     """The chain on a store without validators, and on one with them."""
     return request.getfixturevalue("chain" if request.param == "file" else "etag_chain")
+
+
+@pytest.fixture(params=["by id", "copies"])
+def three(chain, request):
+    """Three recordings to delete and one to leave alone, by their ids or by their copies."""
+    package, videos = chain.package("a", "b", "c", "neighbour", package_id="p")
+    asked = videos[:3]
+    if request.param == "copies":
+        arguments = {"verified_copies": chain.download(package, meeting_video_ids=asked)}
+    else:
+        arguments = {"package_id": package, "meeting_video_ids": asked}
+    chain.ledger.clear()
+    return chain, arguments

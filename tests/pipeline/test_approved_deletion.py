@@ -55,6 +55,12 @@ def test_a_preview_of_several_packages_has_a_plan_of_each(chain):
     assert [preview["plan"][0]["package_id"] for preview in previews] == packages
 
 
+def test_a_preview_of_no_copies_at_all_has_an_empty_plan_that_can_be_asked_about(chain):
+    preview = chain.delete(verified_copies=[], preview=True)
+    assert read_plan(preview) == ()
+    assert chain.ledger.requests() == []
+
+
 def test_an_empty_preview_has_an_empty_plan(chain):
     preview = chain.delete(package_id="p", meeting_video_ids=[], preview=True)
     assert (preview["plan"], preview["plan_sha256"]) == ([], plan_sha256([]))

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from airflow_provider_iinked import exceptions
-from airflow_provider_iinked.deletion import workflow
+from airflow_provider_iinked.deletion import preparation, workflow
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.simulator import Fault
 
@@ -41,28 +41,33 @@ def slow_api(clock, monkeypatch):
 
 @pytest.fixture
 def verifications(monkeypatch):
-    """The recordings whose copies were verified, and how many at a time."""
-    seen, lock = {"ids": [], "now": 0, "most": 0}, threading.Lock()
-    really = workflow.verify_recording
+    """The recordings whose copies were verified, and how many at a time; the first ones wait until there are enough."""
+    seen, lock = {"ids": [], "now": 0, "most": 0, "enough": 1}, threading.Lock()
+    together = threading.Event()
+    really = preparation.verify_recording
 
     def verify(open_store, copies, **more):
         with lock:
             seen["ids"].append(copies[0].meeting_video_id)
             seen["now"] += 1
             seen["most"] = max(seen["most"], seen["now"])
+            if seen["now"] >= seen["enough"]:
+                together.set()
         try:
+            together.wait(60)
             time.sleep(0.02)
             return really(open_store, copies, **more)
         finally:
             with lock:
                 seen["now"] -= 1
 
-    monkeypatch.setattr(workflow, "verify_recording", verify)
+    monkeypatch.setattr(preparation, "verify_recording", verify)
     return seen
 
 
 def test_copies_are_verified_side_by_side_and_requests_go_out_one_by_one_in_order(ten, verifications):
     chain, _, videos, copies = ten
+    verifications["enough"] = 3
     chain.delete(verified_copies=copies)
     assert verifications["most"] > 2
     assert sorted(verifications["ids"]) == sorted(videos)
@@ -72,6 +77,7 @@ def test_copies_are_verified_side_by_side_and_requests_go_out_one_by_one_in_orde
 
 def test_max_parallel_bounds_the_verifications(ten, verifications):
     chain, _, _, copies = ten
+    verifications["enough"] = 2
     chain.delete(verified_copies=copies, max_parallel=2)
     assert verifications["most"] == 2
 
@@ -142,9 +148,11 @@ def test_a_long_task_confirms_on_its_way(ten, slow_api, monkeypatch):
 
     def look(count):
         if count == 8:
-            time.sleep(0.3)
-            paths = chain.path(package).glob("*.deletion.json")
-            seen.extend(json.loads(path.read_text())["status"] for path in paths)
+            until = time.monotonic() + 30
+            while seen.count("deleted") < 4 and time.monotonic() < until:
+                time.sleep(0.05)
+                paths = chain.path(package).glob("*.deletion.json")
+                seen[:] = [json.loads(path.read_text())["status"] for path in paths]
 
     slow_api["act"] = look
     chain.delete(verified_copies=copies)

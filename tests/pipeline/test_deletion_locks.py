@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_iinked.exceptions import VerificationError
-from airflow_provider_iinked.storage.base import Lock
 from airflow_provider_iinked.storage.local import LocalStore
+from airflow_provider_iinked.storage.lock import Lock
 
 UNTIL = datetime(2036, 11, 27, tzinfo=UTC)
 PROMISE = {"retain_until": UNTIL.isoformat(), "retention_mode": "COMPLIANCE"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 
 import pytest
 
-from airflow_provider_iinked import exceptions
+from airflow_provider_iinked import exceptions, progress
 from airflow_provider_iinked.simulator import Fault
 
 
@@ -110,6 +111,36 @@ def test_a_preview_of_several_packages_sends_nothing(five):
     responses = chain.delete(verified_copies=copies, preview=True)
     assert [response["preview"] for response in responses] == [True] * 5
     assert chain.ledger.delete_requests == []
+
+
+def test_every_ten_seconds_a_line_says_how_far_the_batch_is(five, monkeypatch, caplog):
+    chain, copies = five
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    caplog.set_level(logging.INFO)
+    chain.delete(verified_copies=copies)
+    lines = [line for line in caplog.messages if " of 5 packages, " in line]
+    assert len(lines) == 15  # a line after each recording, and after each package
+    assert lines[-1].startswith("5 of 5 packages, 10 recordings done; 1.9 MiB of copies verified, ")
+    assert lines[-1].endswith("about 0 s left")
+
+
+def test_between_two_lines_about_the_batch_lie_ten_seconds(five, monkeypatch, caplog):
+    chain, copies = five
+    monkeypatch.setattr(progress, "INTERVAL", 3600.0)
+    caplog.set_level(logging.INFO)
+    chain.delete(verified_copies=copies)
+    assert not [line for line in caplog.messages if " of 5 packages, " in line]
+
+
+def test_a_package_that_fails_is_logged_when_it_fails(five, caplog):
+    chain, copies = five
+    missing = {"error": "package_not_found", "message": "No such package."}
+    chain.sim.faults.add(Fault(call="list", kind="status", status=404, body=missing, package_id="p2", on="always"))
+    caplog.set_level(logging.INFO)
+    with pytest.raises(exceptions.PackageNotFoundError):
+        chain.delete(verified_copies=copies, max_parallel=1)
+    failed = next(number for number, line in enumerate(caplog.messages) if line.startswith("Package p2: "))
+    assert [line for line in caplog.messages[failed:] if line.startswith("Video p5-b: deleted")]
 
 
 # --- several copies ---------------------------------------------------------------------------------------------------

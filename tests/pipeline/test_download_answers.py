@@ -119,8 +119,8 @@ def test_bytes_of_two_versions_are_never_mixed(one, if_range, monkeypatch):
 
 
 def test_a_stall_beyond_the_timeout_is_a_break(one, connect):
-    connect(timeout=0.5, max_retries=2)
-    one.sim.faults.add(Fault(call="recording", kind="stall", seconds=2.0))
+    connect(timeout=1.5, max_retries=2)
+    one.sim.faults.add(Fault(call="recording", kind="stall", seconds=60.0))
     assert len(published(one)) == 2
 
 

@@ -100,16 +100,36 @@ def test_a_list_about_another_package_ends_the_task_for_all_packages(chain, pack
     assert chain.ledger.requests(host="recordings") == []
 
 
+def test_nothing_is_handed_over_after_an_answer_about_another_package(chain, packages):
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    class Ti:
+        def xcom_push(self, key, value):
+            pushed[key] = value
+
+    pushed = {}
+    body = {"packageId": "another", "videos": []}
+    chain.sim.faults.add(Fault(call="list", kind="status", status=200, body=body, package_id="p4", on="always"))
+    task = IinkedDownloadVideosOperator(task_id="hand_over", package_id=packages, destination=chain.destination)
+    with pytest.raises(exceptions.UnrequestedDeletionError):
+        task.execute({"ti": Ti()})
+    assert "p0-a.custody.json" in chain.names("p0")
+    assert pushed["return_value"] == []
+
+
 def test_max_parallel_counts_recordings_over_all_packages(chain, packages, monkeypatch):
     from airflow_provider_iinked.download.recording import RecordingCopy
 
-    running, most, lock = [0], [0], threading.Lock()
+    running, most, lock, together = [0], [0], threading.Lock(), threading.Event()
     download = RecordingCopy.download
 
     def counted(self, url):
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
+            if running[0] == 3:
+                together.set()
+        together.wait(60)
         time.sleep(0.05)
         try:
             download(self, url)

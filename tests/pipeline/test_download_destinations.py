@@ -134,17 +134,17 @@ def test_a_store_that_fails_fails_the_recording_and_the_whole_copy_elsewhere_sta
 
 
 def test_a_store_that_takes_nothing_is_given_up_and_the_others_go_on(two, monkeypatch):
-    monkeypatch.setattr(writers, "STALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(writers, "STALL_TIMEOUT", 1.5)
     two.sim.add_video("p", "w", size=30 << 20)
     release = threading.Event()
-    SecondStore.write = staticmethod(lambda: release.wait(20))
+    SecondStore.write = staticmethod(lambda: release.wait(120))
     started = time.monotonic()
     with pytest.raises(exceptions.StorageError, match="took nothing for"):
         two.download()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert "w.mp4" in two.names("p")
     release.set()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while two.second_names() and time.monotonic() < until:
         time.sleep(0.05)
     assert two.second_names() == []
@@ -212,12 +212,24 @@ def test_a_download_that_fails_leaves_nothing_anywhere(two, kind):
     assert two.names("p") == two.second_names() == []
 
 
+def _linked(two):
+    """Another name of a folder on the same disk."""
+    two.second.mkdir(exist_ok=True)
+    link = two.second.with_name("link")
+    if not link.exists():
+        link.symlink_to(two.second, target_is_directory=True)
+    return f"file://{link}"
+
+
 @pytest.mark.parametrize(
     "destination",
     [
         lambda two: [two.urls[0], f"{two.urls[0]}/sub"],
         lambda two: [two.urls[1], "second://conn@bucket/elsewhere"],
         lambda two: [two.urls[0], two.urls[0]],
+        lambda two: [two.urls[1], "second://other@BUCKET/elsewhere/"],
+        lambda two: [two.urls[0], _linked(two)],
+        lambda two: [two.urls[0], f"{_linked(two)}/not/there/yet/"],
     ],
 )
 def test_two_destinations_in_one_failure_domain_are_refused_before_any_request(two, destination):

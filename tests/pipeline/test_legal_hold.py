@@ -8,8 +8,10 @@ import threading
 import pytest
 
 from airflow_provider_iinked.custody.hold import find_holds, place_hold, release_hold
+from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.custody.tombstone import erase_copy
-from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, LegalHoldError
+from airflow_provider_iinked.deletion import receipts as receipts_module
+from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError, LegalHoldError, StorageError
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.storage import open_store
 from airflow_provider_iinked.storage.fsspec_store import FsspecStore
@@ -26,7 +28,7 @@ def copied(chain):
 
 
 def hold(chain, **more):
-    return place_hold(chain.destination, "p", reason="a matter", **{"settle_for": 0, **more})
+    return place_hold(chain.destination, "p", **{"reason": "a matter", "settle_for": 0, **more})
 
 
 def receipts(chain):
@@ -40,6 +42,17 @@ def test_nothing_of_a_held_package_is_deleted(copied):
         chain.delete(verified_copies=copies)
     assert chain.ledger.delete_requests == []
     assert set(receipts(chain).values()) <= {"withdrawn"}
+
+
+def test_what_is_deleted_already_is_done_under_a_hold_too_and_its_receipt_is_completed(copied):
+    chain, copies = copied
+    chain.delete(verified_copies=copies)
+    path = chain.path("p", "a.deletion.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "requested"}))
+    assert hold(chain)["under_way"] == ["a"]
+    chain.delete(verified_copies=copies)
+    assert len(chain.ledger.delete_requests) == 2
+    assert set(receipts(chain).values()) == {"deleted"}
 
 
 def test_other_packages_of_the_same_task_are_deleted(chain):
@@ -141,7 +154,9 @@ class Moments:
                 self._busy.now = False
 
 
-def test_after_a_hold_no_request_goes_out_that_the_hold_does_not_name(copied, monkeypatch):
+@pytest.mark.parametrize("look_age", [0.0, receipts_module.HOLD_LOOK_AGE], ids=["a-look-each", "shared-looks"])
+def test_after_a_hold_no_request_goes_out_that_the_hold_does_not_name(copied, monkeypatch, look_age):
+    monkeypatch.setattr(receipts_module, "HOLD_LOOK_AGE", look_age)
     chain, _ = copied
     moments = Moments(chain, monkeypatch)
     seen = {"kept": 0, "under way": 0, "deleted before": 0}
@@ -163,6 +178,150 @@ def test_after_a_hold_no_request_goes_out_that_the_hold_does_not_name(copied, mo
         release_hold(chain.destination, "p", reason="next moment")
     assert moments.placed is None
     assert min(seen.values()) > 0, seen
+
+
+def test_a_hold_that_comes_between_verification_and_request_keeps_the_recording(copied, monkeypatch):
+    """The copy is verified and the receipt is written; the hold comes while the task waits for its turn to send."""
+    chain, copies = copied
+    monkeypatch.setattr(receipts_module, "HOLD_LOOK_AGE", 0.0)
+    monkeypatch.setattr(IinkedSignHook, "wait_for_slot", lambda hook: hold(chain) and None)
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
+    assert set(receipts(chain).values()) == {"withdrawn"}
+
+
+def test_a_hold_that_cannot_be_looked_for_right_before_the_request_keeps_the_recording(copied, monkeypatch):
+    chain, copies = copied
+
+    def away(store, url):
+        raise StorageError("the store is away")
+
+    monkeypatch.setattr(
+        IinkedSignHook, "wait_for_slot", lambda hook: monkeypatch.setattr(LocalStore, "list_names", away)
+    )
+    with pytest.raises(StorageError, match="the store is away"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
+
+
+@pytest.fixture
+def promised(chain, tmp_path, monkeypatch):
+    """A package with copies at two destinations; the XCom names those of the first one alone."""
+    monkeypatch.setattr(LocalStore, "failure_domain", lambda self, url: "second" if "/second" in url else "first")
+    package, _ = chain.package("a", package_id="p")
+    second = f"file://{tmp_path}/second"
+    copies = chain.download(package, destination=[chain.destination, second])
+    return chain, copies[:1], second
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_hold_beside_a_copy_that_only_a_record_names_holds(promised, preview):
+    chain, copies, second = promised
+    place_hold(second, "p", reason="a matter", settle_for=0)
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(verified_copies=copies, preview=preview)
+    assert chain.ledger.delete_requests == []
+
+
+def test_a_hold_beside_a_copy_that_only_a_record_names_sees_what_is_under_way(promised, meanwhile, tmp_path):
+    chain, copies, second = promised
+    placed = []
+    meanwhile.before_first_deletion(lambda: placed.append(place_hold(second, "p", reason="x", settle_for=0)))
+    chain.delete(verified_copies=copies)
+    assert placed[0]["under_way"] == ["a"]
+    assert json.loads((tmp_path / "second/p/a.deletion.json").read_text())["status"] == "deleted"
+
+
+def test_receipts_beside_every_copy_are_completed_by_the_run_after_a_killed_one(promised, tmp_path):
+    chain, copies, _ = promised
+    chain.delete(verified_copies=copies)
+    paths = [chain.path("p", "a.deletion.json"), tmp_path / "second/p/a.deletion.json"]
+    for path in paths:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "status": "requested"}))
+    chain.delete(verified_copies=copies)
+    assert [json.loads(path.read_text())["status"] for path in paths] == ["deleted", "deleted"]
+
+
+@pytest.mark.parametrize("spelling", ["Pack-A", "PACK-A", "pack-a"])
+def test_a_hold_is_seen_by_a_deletion_that_spells_the_package_otherwise(chain, spelling):
+    chain.sim.quirks.case_insensitive_ids = True
+    chain.package("a", package_id="pack-a")
+    place_hold(chain.destination, "pack-a", reason="a matter", settle_for=0)
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(package_id=spelling, meeting_video_ids="a", receipt_destination=chain.destination)
+    assert chain.ledger.delete_requests == []
+
+
+def test_a_hold_goes_where_the_packages_copies_are_however_it_is_spelt(chain):
+    package, _ = chain.package("a", package_id="pack-a")
+    copies = chain.download(package)
+    place_hold(chain.destination, "PACK-A", reason="a matter", settle_for=0)
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
+
+
+# --- asking again
+
+
+TASK = TaskIdentity("d", "r", "t", -1, 1)
+
+
+def test_a_task_that_runs_again_finds_its_hold(copied):
+    chain, _ = copied
+    first = hold(chain, task=TASK)
+    again = hold(chain, task=TaskIdentity("d", "r", "t", -1, 2), reason="a matter, as it is called now")
+    assert again["hold_id"] == first["hold_id"]
+    assert len(list(chain.folder.glob("p/_hold-*"))) == 1
+
+
+@pytest.mark.parametrize("other", [("e", "r", "t", -1), ("d", "s", "t", -1), ("d", "r", "u", -1), ("d", "r", "t", 3)])
+def test_another_task_or_run_places_a_hold_of_its_own(copied, other):
+    chain, _ = copied
+    assert hold(chain, task=TASK)["hold_id"] != hold(chain, task=TaskIdentity(*other, 1))["hold_id"]
+
+
+def test_a_person_who_gives_the_same_reason_again_finds_the_hold(copied):
+    chain, _ = copied
+    first = hold(chain, held_by="ada")
+    assert hold(chain, held_by="ada")["hold_id"] == first["hold_id"]
+    others = {hold(chain, held_by="bob")["hold_id"], hold(chain, held_by="ada", reason="other")["hold_id"]}
+    assert len(others - {first["hold_id"]}) == 2
+
+
+def test_a_task_whose_hold_was_released_places_it_again(copied):
+    chain, _ = copied
+    first = hold(chain, task=TASK)
+    release_hold(chain.destination, "p", reason="over")
+    assert hold(chain, task=TASK)["hold_id"] == first["hold_id"]
+    assert chain.path("p", f"_hold-{first['hold_id']}.json").exists()
+
+
+def test_a_hold_whose_release_was_cut_short_is_not_relied_on(copied):
+    chain, _ = copied
+    first = hold(chain, held_by="ada")
+    path = chain.path("p", f"_hold-{first['hold_id']}.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "released_at": "2026-11-28T00:00:00Z"}))
+    assert hold(chain, held_by="ada")["hold_id"] != first["hold_id"]
+
+
+def test_a_release_that_is_asked_for_again_is_no_error(copied):
+    chain, _ = copied
+    named = hold(chain)["hold_id"]
+    release_hold(chain.destination, "p", reason="over", hold_id=named)
+    again = release_hold(chain.destination, "p", reason="over", hold_id=named)
+    assert again == {"hold_id": named, "package_id": "p", "held_by_others": []}
+
+
+def test_a_release_task_that_runs_again_does_not_release_another_matters_hold(copied):
+    chain, _ = copied
+    first = hold(chain)["hold_id"]
+    assert release_hold(chain.destination, "p", reason="over", task=TASK)["hold_id"] == first
+    other = hold(chain, reason="another matter")["hold_id"]
+    again = release_hold(chain.destination, "p", reason="over", task=TASK)
+    assert again == {"hold_id": first, "package_id": "p", "held_by_others": [other]}
+    assert chain.path("p", f"_hold-{other}.json").exists()
 
 
 def test_a_new_hold_waits_for_a_deletion_that_is_under_way(copied):
@@ -187,7 +346,7 @@ def test_a_deletion_that_does_not_end_is_named_by_the_hold(copied):
 
 def test_a_package_with_two_holds_is_held_until_both_are_released(copied):
     chain, copies = copied
-    first, second = hold(chain)["hold_id"], hold(chain)["hold_id"]
+    first, second = hold(chain)["hold_id"], hold(chain, reason="another matter")["hold_id"]
     with pytest.raises(LegalHoldError, match="2 holds"):
         release_hold(chain.destination, "p", reason="which?")
     assert release_hold(chain.destination, "p", reason="over", hold_id=first)["held_by_others"] == [second]
@@ -258,3 +417,12 @@ def test_after_its_release_a_copy_can_be_erased(copied):
     release_hold(chain.destination, "p", reason="over")
     erase_copy(chain.destination, "p", "a", reason="asked for")
     assert not chain.path("p", "a.mp4").exists()
+
+
+@pytest.mark.parametrize(("place", "warned"), [(None, True), ("receipts", False)])
+def test_a_deletion_that_can_see_no_hold_says_so(chain, tmp_path, caplog, place, warned):
+    chain.package("a", package_id="p")
+    where = {} if place is None else {"receipt_destination": f"file://{tmp_path}/{place}"}
+    with caplog.at_level("WARNING"):
+        chain.delete(package_id="p", meeting_video_ids="a", **where)
+    assert ("no legal hold is seen" in caplog.text) is warned

@@ -50,7 +50,7 @@ GOOD: dict[str, Sequence[Piece]] = {
     "byte order mark": [http(b"\xef\xbb\xbf" + BODY)],
     "100 first": [b"HTTP/1.1 100 Continue\r\n\r\n" + WHOLE],
     "slower than the timeout, but never for as long as it": [
-        piece for at in range(0, len(WHOLE), 20) for piece in (WHOLE[at : at + 20], 0.3)
+        piece for at in range(0, len(WHOLE), 18) for piece in (WHOLE[at : at + 18], 0.35)
     ],
     "no packageId": [http({"videos": ANSWER["videos"]})],
     "packageId in capitals": [http({**ANSWER, "packageId": "P"})],
@@ -79,7 +79,7 @@ def served(monkeypatch: pytest.MonkeyPatch, quick: None) -> Iterator[Callable[[S
 
         def serve(pieces: Sequence[Piece]) -> RawServer:
             server = stack.enter_context(raw_server(lambda number, asked: pieces))
-            monkeypatch.setenv("AIRFLOW_CONN_IINKED_SIGN_DEFAULT", server.connection(timeout=1))
+            monkeypatch.setenv("AIRFLOW_CONN_IINKED_SIGN_DEFAULT", server.connection(timeout=2))
             return server
 
         yield serve
@@ -88,12 +88,12 @@ def served(monkeypatch: pytest.MonkeyPatch, quick: None) -> Iterator[Callable[[S
 def by_sensor() -> Any:
     from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
 
-    arguments: dict[str, Any] = {"poke_interval": 0.05, "timeout": 6.0, "max_consecutive_errors": 1}
+    arguments: dict[str, Any] = {"poke_interval": 0.05, "timeout": 30.0, "max_consecutive_errors": 1}
     return IinkedVideosArchivedSensor(task_id="wait", package_id="p", **arguments).execute({})
 
 
 def by_trigger() -> Any:
-    trigger = make_trigger("p", poll_interval=0.05, end_time=time.time() + 6, max_consecutive_errors=1)
+    trigger = make_trigger("p", poll_interval=0.05, end_time=time.time() + 30, max_consecutive_errors=1)
     event = asyncio.run(run_trigger(trigger))
     condition = WaitCondition.from_dict(trigger.condition)
     outcome = read_event(event, condition)

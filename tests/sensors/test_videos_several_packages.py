@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.sensors.videos import IinkedVideosArchivedSensor
@@ -21,12 +22,12 @@ Wait = Callable[..., Any]
 
 
 def by_sensor(package_id: Any, **arguments: Any) -> Any:
-    defaults: dict[str, Any] = {"poke_interval": 0.1, "timeout": 4.0, "max_consecutive_errors": 1}
+    defaults: dict[str, Any] = {"poke_interval": 0.1, "timeout": 30.0, "max_consecutive_errors": 1}
     return IinkedVideosArchivedSensor(task_id="wait", package_id=package_id, **{**defaults, **arguments}).execute({})
 
 
 def by_trigger(package_id: Any, **arguments: Any) -> Any:
-    timeout = arguments.pop("timeout", 4.0)
+    timeout = arguments.pop("timeout", 30.0)
     defaults = {"poll_interval": 0.1, "end_time": time.time() + timeout, "max_consecutive_errors": 1}
     trigger = make_trigger(package_id, **{**defaults, **arguments})
     result = read_event(asyncio.run(run_trigger(trigger)), WaitCondition.from_dict(trigger.condition))
@@ -158,14 +159,16 @@ def test_a_timeout_names_the_packages_that_are_late_and_those_that_failed(iinked
     assert "early" not in str(caught.value)
 
 
-def test_fifty_packages_of_one_trigger_are_polled_spread_over_the_interval(iinked_simulator: IinkedSimulator) -> None:
+def test_fifty_packages_of_one_trigger_are_polled_spread_over_the_interval(
+    iinked_simulator: IinkedSimulator, planned: dict[Any, list[float]]
+) -> None:
     names = [iinked_simulator.add_package(videos=[{"state": "queued"}]) for _ in range(50)]
     with pytest.raises(AirflowSensorTimeout):
-        by_trigger(names, poll_interval=2.0, timeout=4.0)
-    times = sorted(record.time for record in iinked_simulator.ledger.requests(call="list"))
-    steady = [at for at in times if times[0] + 2.0 <= at < times[0] + 3.5]
-    busiest = max(sum(at <= other < at + 0.25 for other in steady) for at in steady)
-    assert busiest <= 2 * 50 / 8
+        by_trigger(names, poll_interval=2.0, timeout=3.0)
+    assert len(planned) == 50
+    assert {lists(iinked_simulator, name) > 0 for name in names} == {True}
+    points = sorted(at for each in planned.values() for at in each)
+    assert max(sum(at <= other < at + 0.25 for other in points) for at in points) <= 2 * 50 / 8
 
 
 def test_one_trigger_with_several_packages_makes_it_again_from_its_row(iinked_simulator: IinkedSimulator) -> None:
@@ -215,8 +218,11 @@ class Ti:
     try_number = 1
     map_index = -1
 
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
     def xcom_push(self, key: str, value: Any) -> None:
-        self.pushed = (key, value)
+        self.pushed[key] = value
 
 
 def poke(package_id: Any, store: Store, ti: Ti, **arguments: Any) -> Any:
@@ -236,7 +242,7 @@ def test_what_is_ready_is_not_asked_for_again_by_the_next_poke_of_the_same_try(
     iinked_simulator.set_state("late", "y", "archived")
     assert found(poke(["early", "late"], store, ti).xcom_value) == [("early", ["x"]), ("late", ["y"])]
     assert (lists(iinked_simulator, "early"), lists(iinked_simulator, "late")) == (1, 3)
-    assert ti.pushed == ("meeting_video_ids", ["x", "y"])
+    assert (ti.pushed["meeting_video_ids"], ti.pushed["package_id"]) == (["x", "y"], ["early", "late"])
 
 
 def test_what_an_earlier_try_saw_is_not_believed(iinked_simulator: IinkedSimulator) -> None:
@@ -247,3 +253,72 @@ def test_what_an_earlier_try_saw_is_not_believed(iinked_simulator: IinkedSimulat
     ti.try_number = 2
     poke(["early", "late"], store, ti)
     assert lists(iinked_simulator, "early") == 2
+
+
+def pushed_by_the_sensor(package_id: Any, **arguments: Any) -> Any:
+    ti = Ti()
+    defaults: dict[str, Any] = {"poke_interval": 0.1, "timeout": 1.0, "max_consecutive_errors": 0}
+    sensor = IinkedVideosArchivedSensor(task_id="wait", package_id=package_id, **{**defaults, **arguments})
+    with contextlib.suppress(exceptions.IinkedSignError, AirflowSensorTimeout, AirflowSkipException):
+        sensor.execute({"ti": ti})  # type: ignore[typeddict-item]
+    return ti.pushed.get("package_id")
+
+
+def pushed_after_a_deferral(package_id: Any, **arguments: Any) -> Any:
+    ti = Ti()
+    sensor = IinkedVideosArchivedSensor(
+        task_id="wait",
+        package_id=package_id,
+        **{"poke_interval": 0.1, "timeout": 1.0, "max_consecutive_errors": 0, **arguments},
+    )
+    trigger = make_trigger(
+        package_id, poll_interval=0.1, end_time=time.time() + sensor.timeout, max_consecutive_errors=0
+    )
+    with contextlib.suppress(exceptions.IinkedSignError, AirflowSensorTimeout, AirflowSkipException):
+        sensor.execute_complete({"ti": ti}, asyncio.run(run_trigger(trigger)))  # type: ignore[typeddict-item]
+    return ti.pushed.get("package_id")
+
+
+PUSHED = pytest.mark.parametrize("pushed", [pushed_by_the_sensor, pushed_after_a_deferral])
+
+
+@PUSHED
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_what_is_ready_is_handed_over_although_others_failed_or_are_late(
+    iinked_simulator: IinkedSimulator, pushed: Wait, soft_fail: bool
+) -> None:
+    iinked_simulator.add_package("good", videos=["x"])
+    iinked_simulator.add_package("late", videos=[{"state": "queued"}])
+    assert pushed(["unknown", "good"], soft_fail=soft_fail) == ["good"]
+    assert pushed(["late", "good", "unknown"], soft_fail=soft_fail) == ["good"]
+
+
+@PUSHED
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_nothing_is_handed_over_after_an_answer_about_another_package(
+    iinked_simulator: IinkedSimulator, pushed: Wait, soft_fail: bool
+) -> None:
+    iinked_simulator.add_package("good", videos=["x"])
+    iinked_simulator.add_package("odd", videos=[{"state": "queued"}])
+    body = {"packageId": "other", "videos": []}
+    fault = {"call": "list", "kind": "status", "status": 200, "body": body, "package_id": "odd", "on": "always"}
+    iinked_simulator.faults.add(Fault(**fault))
+    assert pushed(["good", "odd"], soft_fail=soft_fail) == []
+
+
+@PUSHED
+def test_one_package_is_handed_over_as_it_was_given_and_not_at_all_when_it_failed(
+    iinked_simulator: IinkedSimulator, pushed: Wait
+) -> None:
+    iinked_simulator.add_package("good", videos=["x"])
+    assert pushed("good") == "good"
+    assert pushed("unknown") == []
+
+
+def test_an_event_cannot_hand_over_a_package_that_is_not_waited_for() -> None:
+    ti = Ti()
+    sensor = IinkedVideosArchivedSensor(task_id="wait", package_id=["p", "q"])
+    event = {"status": "timeout", "message": "late", "ready": ["q", "other", None]}
+    with pytest.raises(AirflowSensorTimeout):
+        sensor.execute_complete({"ti": ti}, event)  # type: ignore[typeddict-item]
+    assert ti.pushed == {"package_id": ["q"]}

@@ -43,7 +43,7 @@ class RawServer:
     def connection(self, key: str = "the-key-0123456789", **extra: Any) -> str:
         """The value of an ``AIRFLOW_CONN_...`` that leads here."""
         return json.dumps(
-            {"conn_type": "iinked_sign", "host": self.api_base, "password": key, "extra": {"timeout": 2, **extra}}
+            {"conn_type": "iinked_sign", "host": self.api_base, "password": key, "extra": {"timeout": 5, **extra}}
         )
 
 

@@ -29,7 +29,7 @@ def http(sim: IinkedSimulator) -> Iterator[requests.Session]:
 @pytest.fixture
 def listed(sim: IinkedSimulator, http: requests.Session) -> Callable[[str], list[dict]]:
     def ask(package_id: str) -> list[dict]:
-        answer = http.get(f"{sim.api_base}/packages/{package_id}/videos", timeout=5)
+        answer = http.get(f"{sim.api_base}/packages/{package_id}/videos", timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()["videos"]
 
@@ -40,6 +40,6 @@ def listed(sim: IinkedSimulator, http: requests.Session) -> Callable[[str], list
 def delete(sim: IinkedSimulator, http: requests.Session) -> Callable[..., requests.Response]:
     def ask(package_id: str, video_id: str | None = None, **body: object) -> requests.Response:
         sent = {"packageId": package_id, **({} if video_id is None else {"meetingVideoId": video_id}), **body}
-        return http.post(f"{sim.api_base}/packages/{package_id}/videos/delete", json=sent, timeout=5)
+        return http.post(f"{sim.api_base}/packages/{package_id}/videos/delete", json=sent, timeout=30)
 
     return ask

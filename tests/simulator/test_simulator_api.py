@@ -26,9 +26,9 @@ def test_seed_example_is_downloadable_then_deleted_word_for_word(sim, http, list
     package, video = sim.add_seed_example()
     (shown,) = listed(package)
     assert shown["state"] == "archived"
-    assert len(requests.get(shown["url"], timeout=5).content) == 484524
+    assert len(requests.get(shown["url"], timeout=30).content) == 484524
     body = {"packageId": package, "meetingVideoId": video}
-    answer = http.post(f"{sim.api_base}/packages/videos/delete", json=body, timeout=5)
+    answer = http.post(f"{sim.api_base}/packages/videos/delete", json=body, timeout=30)
     assert answer.json() == {
         "packageId": "c603079c-2dc7-4af7-8c2e-dc992662621c",
         "videos": [
@@ -53,7 +53,7 @@ def test_each_listing_mints_a_new_url_and_the_old_one_still_works(sim, listed):
     package = sim.add_package(videos=["v1"])
     first, second = listed(package)[0]["url"], listed(package)[0]["url"]
     assert first != second
-    assert requests.get(first, timeout=5).status_code == requests.get(second, timeout=5).status_code == 200
+    assert requests.get(first, timeout=30).status_code == requests.get(second, timeout=30).status_code == 200
 
 
 def test_only_archived_videos_have_a_url(sim, listed):
@@ -76,7 +76,7 @@ def test_clock_runs_on_from_where_it_stood(sim):
     sim.clock.advance(86400)
     stood = sim.clock.now()
     sim.clock.unfreeze()
-    assert dt.timedelta(0) <= sim.clock.now() - stood < dt.timedelta(seconds=5)
+    assert dt.timedelta(0) <= sim.clock.now() - stood < dt.timedelta(seconds=60)
 
 
 @pytest.mark.parametrize("short", [True, False])
@@ -84,7 +84,7 @@ def test_deletes_one_video_by_id(sim, http, listed, short):
     package = sim.add_package(videos=["v1", "v2"])
     path = "videos/delete" if short else f"{package}/videos/delete"
     body = {"packageId": package, "meetingVideoId": "v1"}
-    answer = http.post(f"{sim.api_base}/packages/{path}", json=body, timeout=5).json()
+    answer = http.post(f"{sim.api_base}/packages/{path}", json=body, timeout=30).json()
     assert [(v["meetingVideoId"], v["state"], v["url"]) for v in answer["videos"]] == [("v1", "deleted", None)]
     assert answer["videos"][0]["timeDeleted"].endswith("Z")
     assert [video["state"] for video in listed(package)] == ["deleted", "archived"]
@@ -105,7 +105,7 @@ def test_without_an_id_every_live_video_goes(sim, delete, body):
 
 def test_lost_body_on_the_package_path_deletes_all(sim, http):
     package = sim.add_package(videos=["v1", "v2"])
-    http.post(f"{sim.api_base}/packages/{package}/videos/delete", timeout=5)
+    http.post(f"{sim.api_base}/packages/{package}/videos/delete", timeout=30)
     assert sim.ledger.deletions == ["v1", "v2"]
 
 
@@ -126,7 +126,7 @@ def test_lost_body_on_the_package_path_deletes_all(sim, http):
 def test_refuses_bad_deletions(sim, http, path, data, status, code):
     sim.add_package("p1", videos=["v1"])
     sim.add_package("p2", videos=["v2"])
-    answer = http.post(f"{sim.api_base}/packages/{path}", data=data, timeout=5)
+    answer = http.post(f"{sim.api_base}/packages/{path}", data=data, timeout=30)
     assert (answer.status_code, answer.json()["error"]) == (status, code)
     assert sim.ledger.deletions == []
 
@@ -135,12 +135,12 @@ def test_url_of_a_deleted_video_stops(sim, delete):
     package = sim.add_package(videos=["v1"])
     url = sim.url("v1")
     delete(package, "v1")
-    assert requests.get(url, timeout=5).status_code == 404
+    assert requests.get(url, timeout=30).status_code == 404
 
 
 def test_package_shows_its_videos_below_meetings_and_sessions(sim, http):
     package = sim.add_package(name="Closing 7", matterNumber="M-7", videos=["v1", {"meetingId": "m2"}])
-    answer = http.get(f"{sim.api_base}/packages/{package}", timeout=5).json()
+    answer = http.get(f"{sim.api_base}/packages/{package}", timeout=30).json()
     assert (answer["packageId"], answer["name"], answer["matterNumber"]) == (package, "Closing 7", "M-7")
     assert len(answer["meetings"]) == 2
     assert answer["meetings"][0]["sessions"][0]["videos"][0]["meetingVideoId"] == "v1"
@@ -149,7 +149,7 @@ def test_package_shows_its_videos_below_meetings_and_sessions(sim, http):
 
 def test_status_has_no_videos(sim, http):
     package = sim.add_package(videos=["v1"])
-    answer = http.get(f"{sim.api_base}/packages/{package}/status", timeout=5).json()
+    answer = http.get(f"{sim.api_base}/packages/{package}/status", timeout=30).json()
     assert answer["type"] == "video_closing_room"
     assert "meetings" not in answer
 
@@ -177,48 +177,48 @@ def test_filters_packages(sim, http, filters, names):
     sim.add_package(name="Alpha", teamId="t1", timeSignBy=soon)
     sim.add_package(name="Beta", state="executed", type="concurrent", isExecuted=True, matterNumber="M 1001")
     sim.add_package(name="Gamma", memberId="m9")
-    answer = http.post(f"{sim.api_base}/packages/list", json=filters, timeout=5).json()
+    answer = http.post(f"{sim.api_base}/packages/list", json=filters, timeout=30).json()
     assert [item["name"] for item in answer["items"]] == names
     assert not {"meeting", "meetings", "videos"} & {key for item in answer["items"] for key in item}
 
 
 def test_pages_packages_and_caps_take(sim, http):
     ids = [sim.add_package() for _ in range(120)]
-    answer = http.post(f"{sim.api_base}/packages/list", json={"take": 1000, "skip": 10}, timeout=5).json()
+    answer = http.post(f"{sim.api_base}/packages/list", json={"take": 1000, "skip": 10}, timeout=30).json()
     assert (answer["total"], answer["take"], answer["skip"]) == (120, 100, 10)
     assert [item["packageId"] for item in answer["items"]] == ids[10:110]
 
 
 def test_wrong_type_in_a_filter_is_refused(sim, http):
-    assert http.post(f"{sim.api_base}/packages/list", json={"take": "10"}, timeout=5).status_code == 400
+    assert http.post(f"{sim.api_base}/packages/list", json={"take": "10"}, timeout=30).status_code == 400
 
 
 @pytest.mark.parametrize("headers", [{}, {"api_key": "wrong"}, {"Authorization": "Bearer wrong"}])
 def test_refuses_wrong_keys(sim, headers):
     package = sim.add_package()
-    answer = requests.get(f"{sim.api_base}/packages/{package}/videos", headers=headers, timeout=5)
+    answer = requests.get(f"{sim.api_base}/packages/{package}/videos", headers=headers, timeout=30)
     assert (answer.status_code, answer.json()["error"]) == (401, "not_authorized")
 
 
 def test_takes_a_bearer_token(sim):
     package = sim.add_package()
     headers = {"Authorization": f"Bearer {sim.api_key}"}
-    assert requests.get(f"{sim.api_base}/packages/{package}/videos", headers=headers, timeout=5).status_code == 200
+    assert requests.get(f"{sim.api_base}/packages/{package}/videos", headers=headers, timeout=30).status_code == 200
 
 
 def test_rotated_key_locks_the_old_one_out(sim, http):
     package = sim.add_package()
     url = f"{sim.api_base}/packages/{package}/videos"
     sim.rotate_api_key(keep_old=True)
-    assert http.get(url, timeout=5).status_code == 200
+    assert http.get(url, timeout=30).status_code == 200
     new = sim.rotate_api_key()
-    assert http.get(url, timeout=5).status_code == 401
-    assert http.get(url, headers={"api_key": new}, timeout=5).status_code == 200
+    assert http.get(url, timeout=30).status_code == 401
+    assert http.get(url, headers={"api_key": new}, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("PUT", "packages/x", 405), ("GET", "nothing", 404)])
 def test_unknown_routes_have_no_api_error(sim, http, method, path, status):
-    answer = http.request(method, f"{sim.api_base}/{path}", timeout=5)
+    answer = http.request(method, f"{sim.api_base}/{path}", timeout=30)
     assert answer.status_code == status
     assert answer.headers["Content-Type"].startswith("text/html")
 
@@ -246,7 +246,7 @@ def test_stop_and_start_keep_the_addresses(sim, listed):
     before = sim.api_base
     sim.stop()
     with pytest.raises(requests.ConnectionError):
-        requests.get(before, timeout=5)
+        requests.get(before, timeout=30)
     sim.start()
     assert sim.api_base == before
     assert len(listed(package)) == 1

@@ -22,7 +22,7 @@ def test_notes_requests_with_what_matters(sim, delete):
 
 def test_filters_requests(sim, listed):
     sim.add_package("p", videos=["v"])
-    requests.get(listed("p")[0]["url"], headers={"Range": "bytes=0-9"}, timeout=5)
+    requests.get(listed("p")[0]["url"], headers={"Range": "bytes=0-9"}, timeout=30)
     ledger = sim.ledger
     assert len(ledger.requests()) == 2
     assert len(ledger.requests(method="GET", path_prefix="/api/v1/packages")) == 1
@@ -36,7 +36,7 @@ def test_counts_bytes_and_sockets(sim, listed):
     sim.add_package("p", videos=["v"])
     listed("p")
     listed("p")
-    requests.get(sim.url("v"), timeout=5)
+    requests.get(sim.url("v"), timeout=30)
     assert sim.ledger.sockets(host="api") == 1
     assert sim.ledger.sockets() == 2
     assert bytes_sent(sim.ledger.requests(host="recordings")[0]) == 200_000
@@ -48,10 +48,10 @@ def test_file_has_a_line_for_each_event_and_no_secret(tmp_path):
         sim.add_package("p", videos=["v"])
         url = sim.url("v")
         headers = {"api_key": sim.api_key}
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=30)
         bytes_sent(sim.ledger.requests(host="recordings")[0])
         body = {"packageId": "p", "meetingVideoId": "v"}
-        requests.post(f"{sim.api_base}/packages/videos/delete", json=body, headers=headers, timeout=5)
+        requests.post(f"{sim.api_base}/packages/videos/delete", json=body, headers=headers, timeout=30)
     text = path.read_text()
     events = [json.loads(line) for line in text.splitlines()]
     assert [event["event"] for event in events] == ["request", "sent", "deletion", "request"]

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.client
 import time
+import types
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from airflow_provider_iinked.simulator import IinkedSimulator, Quirks
+from airflow_provider_iinked.simulator import IinkedSimulator, Quirks, wire
 
 SIZE = 600_000
 
@@ -28,10 +30,10 @@ def states(videos: list[dict]) -> dict[str, str]:
 def test_one_delete_path_may_be_missing(sim, http, url, exists, missing, status):
     sim.quirks.delete_paths, sim.quirks.missing_path_status = exists, status
     body = {"packageId": "p", "meetingVideoId": "v"}
-    answer = http.post(f"{sim.api_base}/packages/{missing}", json=body, timeout=5)
+    answer = http.post(f"{sim.api_base}/packages/{missing}", json=body, timeout=30)
     assert (answer.status_code, answer.text[:1], sim.ledger.deletions) == (status, "<", [])
     other = "p/videos/delete" if missing == "videos/delete" else "videos/delete"
-    assert http.post(f"{sim.api_base}/packages/{other}", json=body, timeout=5).status_code == 200
+    assert http.post(f"{sim.api_base}/packages/{other}", json=body, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -134,14 +136,14 @@ def test_fields_may_be_missing_null_or_new(sim, listed, url):
 def test_empty_list_may_look_otherwise(sim, http, style, answer):
     sim.add_package("p")
     sim.quirks.empty_list = style
-    assert http.get(f"{sim.api_base}/packages/p/videos", timeout=5).json() == {"packageId": "p", **answer}
+    assert http.get(f"{sim.api_base}/packages/p/videos", timeout=30).json() == {"packageId": "p", **answer}
 
 
 def test_content_type_may_be_required(sim, http, url):
     sim.quirks.require_content_type = True
     path = f"{sim.api_base}/packages/p/videos/delete"
-    assert http.post(path, data='{"packageId": "p", "meetingVideoId": "v"}', timeout=5).status_code == 415
-    assert http.post(path, json={"packageId": "p", "meetingVideoId": "v"}, timeout=5).status_code == 200
+    assert http.post(path, data='{"packageId": "p", "meetingVideoId": "v"}', timeout=30).status_code == 415
+    assert http.post(path, json={"packageId": "p", "meetingVideoId": "v"}, timeout=30).status_code == 200
 
 
 def test_latency(sim, listed, url):
@@ -158,13 +160,13 @@ def test_size_may_be_wrong(sim, listed, url):
 
 def test_ranges_may_be_ignored(sim, url):
     sim.quirks.accept_ranges = False
-    answer = requests.get(url, headers={"Range": "bytes=5-"}, timeout=5)
+    answer = requests.get(url, headers={"Range": "bytes=5-"}, timeout=30)
     assert (answer.status_code, answer.headers["Accept-Ranges"], len(answer.content)) == (200, "none", SIZE)
 
 
 def test_etag_kinds(sim, url):
     def etag() -> str | None:
-        return requests.get(url, timeout=5).headers.get("ETag")
+        return requests.get(url, timeout=30).headers.get("ETag")
 
     assert etag() == etag()
     sim.quirks.etag = "weak"
@@ -177,25 +179,25 @@ def test_etag_kinds(sim, url):
 
 def test_weak_validator_never_lets_a_range_through(sim, url):
     sim.quirks.etag = "weak"
-    tag = requests.get(url, timeout=5).headers["ETag"]
-    assert requests.get(url, headers={"Range": "bytes=5-", "If-Range": tag}, timeout=5).status_code == 200
+    tag = requests.get(url, timeout=30).headers["ETag"]
+    assert requests.get(url, headers={"Range": "bytes=5-", "If-Range": tag}, timeout=30).status_code == 200
 
 
 def test_if_range_may_be_ignored(sim, url):
     sim.quirks.if_range = False
-    answer = requests.get(url, headers={"Range": "bytes=5-", "If-Range": '"old"'}, timeout=5)
+    answer = requests.get(url, headers={"Range": "bytes=5-", "If-Range": '"old"'}, timeout=30)
     assert answer.status_code == 206
 
 
 def test_last_modified_may_be_missing(sim, url):
     sim.quirks.last_modified = False
-    assert "Last-Modified" not in requests.get(url, timeout=5).headers
+    assert "Last-Modified" not in requests.get(url, timeout=30).headers
 
 
 @pytest.mark.parametrize("asked", [{}, {"Range": "bytes=100-"}])
 def test_length_may_be_missing(sim, url, asked):
     sim.quirks.content_length = False
-    answer = requests.get(url, headers=asked, timeout=5)
+    answer = requests.get(url, headers=asked, timeout=30)
     assert "Content-Length" not in answer.headers
     assert answer.content == sim.content("v")[100 if asked else 0 :]
 
@@ -203,36 +205,36 @@ def test_length_may_be_missing(sim, url, asked):
 def test_length_may_promise_too_much(sim, url):
     sim.quirks.lie_about_length = 5
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=30)
 
 
 def test_length_may_promise_too_little(sim, url):
     sim.quirks.lie_about_length = -5
-    assert len(requests.get(url, timeout=5).content) == SIZE - 5
+    assert len(requests.get(url, timeout=30).content) == SIZE - 5
 
 
 def test_partial_answer_may_begin_elsewhere(sim, url):
     sim.quirks.lie_about_range = 3
-    answer = requests.get(url, headers={"Range": "bytes=100-"}, timeout=5)
+    answer = requests.get(url, headers={"Range": "bytes=100-"}, timeout=30)
     assert answer.headers["Content-Range"] == f"bytes 103-{SIZE - 1}/{SIZE}"
     assert answer.content == sim.content("v")[103:]
 
 
 def test_content_type_may_be_wrong(sim, url):
     sim.quirks.content_type = "application/octet-stream"
-    assert requests.get(url, timeout=5).headers["Content-Type"] == "application/octet-stream"
+    assert requests.get(url, timeout=30).headers["Content-Type"] == "application/octet-stream"
 
 
 def test_recording_may_be_a_web_page(sim, url):
     sim.quirks.html_with_200 = True
-    answer = requests.get(url, timeout=5)
+    answer = requests.get(url, timeout=30)
     assert (answer.status_code, answer.text[:9]) == (200, "<!DOCTYPE")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_recording_may_redirect_to_another_host(sim, url, status):
     sim.quirks.redirect = status
-    answer = requests.get(url, headers={"Range": "bytes=10-"}, timeout=5)
+    answer = requests.get(url, headers={"Range": "bytes=10-"}, timeout=30)
     assert [step.status_code for step in answer.history] == [status]
     assert answer.url.startswith("http://localhost:")
     assert answer.content == sim.content("v")[10:]
@@ -243,23 +245,23 @@ def test_recording_may_redirect_to_another_host(sim, url, status):
 def test_answers_of_an_expired_url(sim, url, choice, status):
     sim.quirks.expired_status = choice
     sim.expire_urls()
-    answer = requests.get(url, timeout=5)
+    answer = requests.get(url, timeout=30)
     assert (answer.status_code, answer.text[:1]) == (status, "<")
 
 
 def test_url_may_end_midway(sim, url):
     sim.quirks.expire_after_bytes = 400_000
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        requests.get(url, timeout=5)
-    assert requests.get(url, timeout=5).status_code == 403
-    rest = requests.get(sim.url("v"), headers={"Range": "bytes=400000-"}, timeout=5)
+        requests.get(url, timeout=30)
+    assert requests.get(url, timeout=30).status_code == 403
+    rest = requests.get(sim.url("v"), headers={"Range": "bytes=400000-"}, timeout=30)
     assert rest.content == sim.content("v")[400_000:]
 
 
 def test_recording_may_come_compressed_unasked(sim, url):
     sim.quirks.gzip = True
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
     connection.request("GET", f"{parts.path}?{parts.query}")
     answer = connection.getresponse()
     assert answer.headers["Content-Encoding"] == "gzip"
@@ -267,22 +269,37 @@ def test_recording_may_come_compressed_unasked(sim, url):
     connection.close()
 
 
-def test_rate_of_recordings(sim, url):
+def test_rate_of_recordings(sim, url, monkeypatch):
+    asked = []
+
+    async def sleep(seconds):
+        asked.append(seconds)
+
+    loop = types.SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
+    monkeypatch.setattr(wire, "asyncio", loop)
+    sim.quirks.recording_rate = SIZE / 1000
+    assert requests.get(url, timeout=30).content == sim.content("v")
+    # Each piece waits for its point of the whole, nobody sleeps here: the last one is due a thousand seconds on.
+    assert 900 < asked[-1] <= 1000
+    assert asked == sorted(asked)
+
+
+def test_a_rate_of_recordings_is_waited_for(sim, url):
     sim.quirks.recording_rate = SIZE * 4
     before = time.monotonic()
-    assert requests.get(url, timeout=5).content == sim.content("v")
-    assert 0.2 < time.monotonic() - before < 0.6
+    assert requests.get(url, timeout=30).content == sim.content("v")
+    assert time.monotonic() - before > 0.2
 
 
 def test_deleted_video_may_stay_downloadable(sim, delete, url):
     sim.quirks.deleted_url_works = True
     delete("p", "v")
-    assert requests.get(url, timeout=5).status_code == 200
+    assert requests.get(url, timeout=30).status_code == 200
 
 
 def test_unauthorized_may_be_403(sim):
     sim.quirks.unauthorized_status = 403
-    assert requests.get(f"{sim.api_base}/packages/p", timeout=5).status_code == 403
+    assert requests.get(f"{sim.api_base}/packages/p", timeout=30).status_code == 403
 
 
 def test_misspelt_quirks_are_refused():

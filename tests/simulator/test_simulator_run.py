@@ -67,7 +67,7 @@ def command(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, s
     options = ["--ready-file", str(ready), "--ledger", str(ledger), "--big", "2M", "--packages", "2"]
     options += ["--archive-after", "3600", "--quirk", "list_deleted=False", "--api-key", "demo-key"]
     process = subprocess.Popen([sys.executable, "-m", MODULE, *options], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not ready.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     yield process, {**json.loads(ready.read_text()), "ledger": str(ledger)}
@@ -80,7 +80,7 @@ def test_command_line_serves_the_well_known_packages(command):
     headers = {"api_key": "demo-key"}
     states = {}
     for package in (SEED_PACKAGE, ROOM, "44444444-4444-4444-8444-444444444444", "00000000-0000-4000-8000-000000000002"):
-        answer = requests.get(f"{facts['api_base']}/packages/{package}/videos", headers=headers, timeout=5).json()
+        answer = requests.get(f"{facts['api_base']}/packages/{package}/videos", headers=headers, timeout=30).json()
         states[package[:2]] = [video["state"] for video in answer["videos"]]
     assert states == {
         "c6": ["archived"],
@@ -89,7 +89,7 @@ def test_command_line_serves_the_well_known_packages(command):
         "00": ["archived"],
     }
     process.send_signal(signal.SIGTERM)
-    text, _ = process.communicate(timeout=5)
+    text, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "export AIRFLOW_CONN_IINKED_SIGN_DEFAULT=" in text
     with open(facts["ledger"], encoding="utf-8") as file:

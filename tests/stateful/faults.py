@@ -71,6 +71,7 @@ quirks = st.sampled_from(
         ("unknown_video", "delete_all"),
         ("list_deleted", False),
         ("deletion_delay", 0.05),
+        ("deletion_delay", 600.0),
         ("delete_answer", "all_listed"),
         ("delete_answer", "empty"),
         ("hostile", "names_more"),

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from tests.stateful import faults as mishaps
-from tests.stateful.tasks import STATES, ChainTasks, Turmoil
+from tests.stateful.consent import ConsentTasks
+from tests.stateful.tasks import STATES, Turmoil
 from tests.stateful.world import TALLY, Run, read_json
 
 PACKAGES = ("p1", "p2")
@@ -27,8 +28,8 @@ turmoil = st.tuples(
 """Faults that wait for a task's requests, and what happens while so many of them are being answered."""
 
 
-class ChainMachine(ChainTasks):
-    """Dags archive the packages of two data centres into one destination, while much goes wrong."""
+class ChainMachine(ConsentTasks):
+    """Dags archive the packages of two data centres, while much goes wrong."""
 
     # --- recordings appear, change and vanish
 
@@ -83,7 +84,7 @@ class ChainMachine(ChainTasks):
 
     @rule(pick=picks, other=picks, how=st.one_of(mishaps.edits, spoils))
     def edit_record(self, pick: int, other: int, how: Any) -> None:
-        records = sorted(self.world.folder.glob("*/*.custody.json"))
+        records = sorted(self.world.root.glob("*/*/*.custody.json"))
         if not records:
             return
         path = records[pick % len(records)]
@@ -193,10 +194,8 @@ class ChainMachine(ChainTasks):
     @rule(number=centres, package=packages)
     def whole_chain_undisturbed(self, number: int, package: str) -> None:
         """With nothing wrong any more the chain ends well, unless what lies at the destination is not ours to touch."""
-        self.recover(number)
-        self._connect(self.world.centres[number])
+        self._make_well(number, package)
         self._begin_task()
-        self.world.centres[number].plan({})
         self._add(number, package, "archived", 40_000)
         newest = list(self.world.centres[number].videos(package))[-1]
         record = self.world.folder / package / f"{newest}.custody.json"
@@ -240,7 +239,7 @@ class ChainMachine(ChainTasks):
         ids = None if chosen is None else self._ids(package, chosen)
         self._begin_task()
         self._meanwhile(number, package, meanwhile)
-        run = Run(self.world.centres[number], package, None if ids is None else set(ids))
+        run = Run(self.world.centres[number], package, None if ids is None else set(ids), has_receipts=ids is None)
         what: dict[str, Any] = {"delete_all": True} if ids is None else {"meeting_video_ids": ids}
         receipts = f"file://{self.world.receipts}" if ids is None else None
         self._execute(self._delete(number, run, package_id=package, receipt_destination=receipts, **what))

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,19 @@ Turmoil = tuple[list[Any], list[tuple[int, int, str]]]
 """Faults that wait for a task's requests, and what happens while so many of them are being answered."""
 
 
+def claims_of(xcom: list[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+    """The copies in an XCom, by the id of their recording."""
+    claims: dict[Any, list[dict[str, Any]]] = {}
+    for copy in xcom:
+        claims.setdefault(copy.get("meeting_video_id"), []).append(copy)
+    return claims
+
+
+def in_order(meanwhile: Turmoil) -> dict[str, int]:
+    """Verify nothing ahead where copies are spoilt meanwhile: what is spoilt after its verification is not seen."""
+    return {"max_parallel": 1} if meanwhile[1] else {}
+
+
 def let_operators_run_here() -> None:
     """Airflow 2.11 notes who runs an operator, and does so in the thread alone that imported it first."""
     with contextlib.suppress(ImportError):
@@ -32,7 +45,7 @@ def let_operators_run_here() -> None:
 
 
 class ChainTasks(RuleBasedStateMachine):
-    """Two data centres, and the tasks of Dags that archive their packages into one destination."""
+    """Two data centres, and the tasks of Dags that archive their packages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +64,7 @@ class ChainTasks(RuleBasedStateMachine):
                 masker.patterns, masker.replacer = set(), None
 
     def _connect(self, centre: Centre) -> None:
-        os.environ.update(centre.sim.connection_env(centre.conn_id, max_retries=2, timeout=2))
+        os.environ.update(centre.sim.connection_env(centre.conn_id, max_retries=2, timeout=20))
 
     def _add(self, number: int, package: str, state: str, size: int) -> None:
         # Both data centres give the same ids, so that a mix-up of the two would not go unnoticed.
@@ -107,7 +120,7 @@ class ChainTasks(RuleBasedStateMachine):
 
     def _happen(self, number: int, package: str, slot: int, how: str) -> None:
         if how in ("gone", "cut", "longer", "changed"):
-            for path in self.world.folder.glob(f"{package}/{self._video_id(package, slot)}.[mw]*"):
+            for path in self.world.root.glob(f"*/{package}/{self._video_id(package, slot)}.[mw]*"):
                 self.world.spoil(path, mishaps.spoil_bytes(path.read_bytes(), how))
         else:
             self._change(number, package, slot, how)
@@ -125,14 +138,14 @@ class ChainTasks(RuleBasedStateMachine):
         self.world.touched = False
         self.world.moved.clear()
 
-    def _download(self, number: int, package: str, ids: Any, allow_partial: bool) -> Any:
+    def _download(self, number: int, package: str, ids: Any, allow_partial: bool, **more: Any) -> Any:
         return IinkedDownloadVideosOperator(
             task_id="download",
             package_id=package,
-            destination=self.world.destination,
             meeting_video_ids=ids,
             allow_partial=allow_partial,
             iinked_sign_conn_id=self.world.centres[number].conn_id,
+            **{"destination": self.world.destination, **more},
         )
 
     def _ids(self, package: str, chosen: Any) -> Any:
@@ -146,7 +159,8 @@ class ChainTasks(RuleBasedStateMachine):
         self.xcoms.append((number, package, xcom))
         for copy in xcom:
             assert copy["package_id"] == package
-            path = self.world.folder / package / f"{copy['meeting_video_id']}.custody.json"
+            path = self.world.path_of(copy["custody_uri"]) or Path("/nowhere")
+            assert path.name == f"{copy['meeting_video_id']}.custody.json"
             record = read_json(path) or {}
             # A download keeps, unread, what agrees in size and time; an edited record is for the deletion to find.
             if not self.world.touched and not self.world.is_spoilt(path):
@@ -161,14 +175,24 @@ class ChainTasks(RuleBasedStateMachine):
         conn_id = self.world.centres[number].conn_id
         return IinkedDeleteVideosOperator(task_id="delete", iinked_sign_conn_id=conn_id, **arguments)
 
-    def _guarded(self, number: int, xcom: list[dict[str, Any]], narrow: Any, preview: bool) -> Any:
+    def _guarded(
+        self,
+        number: int,
+        xcom: list[dict[str, Any]],
+        narrow: Any,
+        preview: bool,
+        *,
+        min_copies: int = 1,
+        saw: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> Any:
         named = {copy.get("meeting_video_id") for copy in xcom}
         package = next((copy.get("package_id") for copy in xcom), "none")
         ids = named if narrow is None else named & {narrow}
-        claims = {copy.get("meeting_video_id"): copy.get("sha256") for copy in xcom}
-        run = Run(self.world.centres[number], str(package), set() if preview else ids, claims)
+        claims = claims_of(xcom)
+        run = Run(self.world.centres[number], str(package), set() if preview else ids, claims, min_copies, saw)
         chosen = {} if narrow is None else {"meeting_video_ids": narrow}
-        return self._delete(number, run, verified_copies=xcom, preview=preview, **chosen)
+        return self._delete(number, run, verified_copies=xcom, preview=preview, min_copies=min_copies, **chosen, **more)
 
     def _run_guarded(
         self,
@@ -181,22 +205,24 @@ class ChainTasks(RuleBasedStateMachine):
     ) -> None:
         self._begin_task()
         self._meanwhile(number, package, meanwhile)
-        answer = self._execute(self._guarded(number, xcom, narrow, preview))
+        answer = self._execute(self._guarded(number, xcom, narrow, preview, **in_order(meanwhile)))
         self.world.active.clear()
         if answer is not None and not preview:
             named = [copy.get("meeting_video_id") for copy in xcom]
-            self._check_deleted(number, package, named if narrow is None else [narrow])
+            self._check_deleted(number, package, xcom, named if narrow is None else [narrow])
 
     def _edit_between(self, xcom: list[dict[str, Any]], between: tuple[str, Any]) -> None:
         """Edit the newest copy's record, or its entry in the XCom."""
         if between[0] == "record":
-            path = Path(str(xcom[-1]["custody_uri"]).removeprefix("file://"))
+            path = self.world.path_of(xcom[-1].get("custody_uri"))
+            if path is None:
+                return
             record = read_json(path) or {}
             self.world.spoil(path, mishaps.as_bytes(mishaps.edit(record, between[1], xcom[0])))
         else:
             xcom[-1] = mishaps.edit(xcom[-1], between, xcom[0])
 
-    def _check_deleted(self, number: int, package: str, ids: list[Any]) -> None:
+    def _check_deleted(self, number: int, package: str, xcom: list[dict[str, Any]], ids: list[Any]) -> None:
         """A delete task that ended well has left none of its recordings, and completed their receipts."""
         TALLY["guarded deletes done"] += 1
         centre = self.world.centres[number]
@@ -204,11 +230,14 @@ class ChainTasks(RuleBasedStateMachine):
         for video_id in ids:
             video = centre.videos(package).get(video_id)
             assert video is None or video.deleted or video_id in self.world.moved, f"{video_id} is still there"
-            receipt = read_json(self.world.folder / package / f"{video_id}.deletion.json")
-            if receipt is not None and video_id in gone:
-                assert receipt["status"] == "deleted"
+            for claim in claims_of(xcom)[video_id]:
+                copy = self.world.path_of(claim.get("uri"))
+                path = copy.with_name(f"{video_id}.deletion.json") if copy is not None else Path("/nowhere")
+                receipt = read_json(path)
+                if receipt is not None and video_id in gone and receipt.get("api_base") == centre.sim.api_base:
+                    assert receipt["status"] in ("deleted", "withdrawn"), path
 
-    def _at_once(self, operators: list[Any]) -> list[Any]:
+    def _at_once(self, operators: list[Any], others: Sequence[Callable[[], None]] = ()) -> list[Any]:
         TALLY["tasks at once"] += len(operators)
         results: list[Any] = [None] * len(operators)
         broken: list[BaseException] = []
@@ -220,7 +249,14 @@ class ChainTasks(RuleBasedStateMachine):
             except BaseException as error:
                 broken.append(error)
 
+        def join_in(other: Callable[[], None]) -> None:
+            try:
+                other()
+            except BaseException as error:
+                broken.append(error)
+
         threads = [threading.Thread(target=work, args=item) for item in enumerate(operators)]
+        threads += [threading.Thread(target=join_in, args=(other,)) for other in others]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -11,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from airflow_provider_iinked.api import retries as patience
 from airflow_provider_iinked.deletion import workflow as deletion_run
+from tests.stateful.vault import open_vaults
 from tests.stateful.world import TALLY
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "25"))
@@ -20,6 +21,7 @@ STEPS = int(os.environ.get("STATEFUL_STEPS", "40"))
 def test_no_history_loses_a_recording(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from tests.stateful.machine import ChainMachine
 
+    open_vaults()
     # Time constants only: how long a pause lasts, and for how long a lagging list is read again.
     monkeypatch.setattr(patience, "backoff", lambda attempt: 0.01)
     monkeypatch.setattr(deletion_run, "backoff", lambda attempt: 0.02)

@@ -51,7 +51,7 @@ def test_no_more_parts_are_in_flight_than_there_is_room_for():
     assert sender.is_alive(), "there is no room for a third"
 
     calls[0].set_result("first")
-    sender.join(5)
+    sender.join(60)
 
     assert not sender.is_alive()
     calls[1].set_result("second")

@@ -97,6 +97,7 @@ def test_names_are_joined_below_a_destination():
         ("abfs://conn@container/x", "abfs://container"),
         ("abfss://container@account.dfs.core.windows.net/x", "abfs://account.dfs.core.windows.net"),
         ("ssh://conn@host/x", "sftp://host"),
+        ("sftp://conn@HOST.:22/x", "sftp://host"),
         ("file:///data/a", "file:"),
         ("local:///mnt/b", "file:"),
     ],

@@ -65,6 +65,14 @@ def test_the_whole_chain_and_nothing_half_visible_at_any_moment(stored: StoreCha
     assert verify_copies(stored.url).counts == {"ok": 1, "erased": 1}
 
 
+def test_a_host_is_one_failure_domain_whatever_a_url_calls_it(stored: StoreChain) -> None:
+    """The connection says where it leads; the URL's host is a name for people."""
+    from airflow_provider_iinked.storage import open_store
+
+    urls = [stored.url, stored.url.replace("@127.0.0.1/", "@another-name/")]
+    assert {open_store(url).failure_domain(url) for url in urls} == {"sftp://127.0.0.1"}
+
+
 def test_a_damaged_copy_is_quarantined_and_fetched_again(stored: StoreChain) -> None:
     package, (video,) = stored.package("video-1")
     stored.download(package)

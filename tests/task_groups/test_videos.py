@@ -53,7 +53,7 @@ def test_it_maps_over_packages(iinked_simulator: IinkedSimulator, run_chain: Cal
         f".expand(package_id={packages})"
     )
     assert result.state == "success"
-    assert len(result.states) == 9
+    assert len(result.states) == 12
     assert sorted(iinked_simulator.ledger.deletions) == ["v0", "v1", "v2"]
 
 
@@ -146,9 +146,9 @@ def test_an_approval_stands_between_a_preview_and_the_deletion() -> None:
     people = [{"id": "ada", "name": "Ada"}]
     tasks = _tasks_of(approval=people, require_other_person=True, min_copies=2)
     order = {name: {one.rpartition(".")[2] for one in task.upstream_task_ids} for name, task in tasks.items()}
-    assert order["preview"] == {"download"}
+    assert order["preview"] == {"wait", "download"}
     assert order["approve"] == {"preview"}
-    assert {"approve"} <= order["delete"] <= {"approve", "download"}
+    assert {"approve"} <= order["delete"] <= {"approve", "download", "wait"}
     assert (tasks["preview"].preview, tasks["delete"].preview) == (True, False)
     assert (tasks["preview"].min_copies, tasks["delete"].min_copies) == (2, 2)
     assert tasks["approve"].require_other_person is True

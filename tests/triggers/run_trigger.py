@@ -17,7 +17,7 @@ def make_trigger(package_id: str, **arguments: Any) -> Any:
         "on_failed": "fail",
         "on_deleted": "fail",
         "poll_interval": 0.2,
-        "end_time": time.time() + 10,
+        "end_time": time.time() + 60,
         "max_consecutive_errors": 2,
     }
     return IinkedVideosArchivedTrigger(**{**settings, **arguments})

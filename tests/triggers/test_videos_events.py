@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import runpy
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
 from airflow_provider_iinked.waiting import seen_store
+from airflow_provider_iinked.waiting.package_poller import PackagePoller
 from tests.servers.raw import Asked, http, listing, raw_server
 
 
@@ -26,8 +27,10 @@ class Store:
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
         self.broken = False
+        self.readings = 0
 
     async def aget(self, key: str, default: Any = None) -> Any:
+        self.readings += 1
         if self.broken:
             raise RuntimeError("the store is away")
         return json.loads(self.values[key]) if key in self.values else default
@@ -36,8 +39,10 @@ class Store:
         self.values[key] = json.dumps(value)
 
 
-async def collect(trigger: IinkedVideosArchivedEventTrigger, seconds: float) -> list[dict[str, Any]]:
-    """Run it for a while, as a triggerer does that then shuts down."""
+async def collect(
+    trigger: IinkedVideosArchivedEventTrigger, enough: Callable[[list[str]], bool]
+) -> list[dict[str, Any]]:
+    """Run it until it is enough, judged by the ids that were told, as a triggerer does that then shuts down."""
     events: list[dict[str, Any]] = []
 
     async def run() -> None:
@@ -45,12 +50,45 @@ async def collect(trigger: IinkedVideosArchivedEventTrigger, seconds: float) -> 
             events.append(event.payload)
 
     task = asyncio.create_task(run())
-    await asyncio.sleep(seconds)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    await trigger.cleanup()
+    try:
+        async with asyncio.timeout(90):
+            while not enough(ids(events)):
+                assert not task.done()
+                await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await trigger.cleanup()
     return events
+
+
+def told(*expected: str) -> Callable[[list[str]], bool]:
+    """Enough is when all these were told."""
+    return lambda told: set(expected) <= set(told)
+
+
+def later(sim: IinkedSimulator, rounds: int, first: Callable[[list[str]], bool] = told()) -> Callable[..., bool]:  # noqa: B008
+    """Enough is so many whole rounds after something else was enough."""
+    begun: list[int] = []
+
+    def enough(told: list[str]) -> bool:
+        asked = len(sim.ledger.requests(call="packages"))
+        if not begun and first(told):
+            begun.append(asked)
+        # One was under way, perhaps; the next ones are whole when yet another begins.
+        return bool(begun) and asked >= begun[0] + rounds + 1
+
+    return enough
+
+
+def kept(store: Store, *expected: bytes) -> Callable[[list[str]], bool]:
+    """Enough is when the store keeps just these."""
+
+    def enough(_: list[str]) -> bool:
+        values = [seen_store.unpack(json.loads(value)) for value in store.values.values()]
+        return set(expected) in values
+
+    return enough
 
 
 def follower(store: Store | None = None, **arguments: Any) -> IinkedVideosArchivedEventTrigger:
@@ -71,7 +109,7 @@ def save_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_recording_is_told_once_when_it_is_archived(iinked_simulator: IinkedSimulator) -> None:
     first = iinked_simulator.add_package(videos=["a", {"meeting_video_id": "b", "archive_after": 1.5}])
     second = iinked_simulator.add_package(videos=["c", {"meeting_video_id": "d", "state": "failed"}])
-    events = asyncio.run(collect(follower(), 4))
+    events = asyncio.run(collect(follower(), later(iinked_simulator, 1, told("a", "b", "c"))))
     assert sorted(ids(events)) == ["a", "b", "c"]
     assert {event["package_id"] for event in events} == {first, second}
     assert "http" not in json.dumps(events)
@@ -80,16 +118,17 @@ def test_each_recording_is_told_once_when_it_is_archived(iinked_simulator: Iinke
 def test_what_was_told_survives_a_new_triggerer(iinked_simulator: IinkedSimulator, save_at_once: None) -> None:
     store = Store()
     package = iinked_simulator.add_package(videos=["a"])
-    assert ids(asyncio.run(collect(follower(store), 2.5))) == ["a"]
+    first = asyncio.run(collect(follower(store), kept(store, seen_store.fingerprint(package, "a"))))
+    assert ids(first) == ["a"]
     iinked_simulator.add_video(package, "b")
-    assert ids(asyncio.run(collect(follower(store), 2.5))) == ["b"]
+    assert ids(asyncio.run(collect(follower(store), later(iinked_simulator, 1, told("b"))))) == ["b"]
 
 
 def test_what_was_told_only_just_is_told_again_by_a_new_triggerer(iinked_simulator: IinkedSimulator) -> None:
     store = Store()
     iinked_simulator.add_package(videos=["a"])
-    assert ids(asyncio.run(collect(follower(store), 1.5))) == ["a"]
-    assert ids(asyncio.run(collect(follower(store), 1.5))) == ["a"]
+    assert ids(asyncio.run(collect(follower(store), told("a")))) == ["a"]
+    assert ids(asyncio.run(collect(follower(store), told("a")))) == ["a"]
 
 
 def test_memory_forgets_what_is_not_listed_as_archived_any_more(
@@ -97,15 +136,14 @@ def test_memory_forgets_what_is_not_listed_as_archived_any_more(
 ) -> None:
     store = Store()
     package = iinked_simulator.add_package(videos=["a", "b"])
+    a, b = seen_store.fingerprint(package, "a"), seen_store.fingerprint(package, "b")
 
-    async def run() -> list[dict[str, Any]]:
-        running = asyncio.create_task(collect(follower(store), 4.5))
-        await asyncio.sleep(1.5)
-        iinked_simulator.set_state(package, "a", "deleted")
-        return await running
+    def enough(told: list[str]) -> bool:
+        if kept(store, a, b)(told):
+            iinked_simulator.set_state(package, "a", "deleted")
+        return kept(store, b)(told)
 
-    assert sorted(ids(asyncio.run(run()))) == ["a", "b"]
-    assert seen_store.unpack(json.loads(*store.values.values())) == {seen_store.fingerprint(package, "b")}
+    assert sorted(ids(asyncio.run(collect(follower(store), enough)))) == ["a", "b"]
 
 
 def test_watchers_with_different_filters_keep_lists_of_their_own(
@@ -113,20 +151,22 @@ def test_watchers_with_different_filters_keep_lists_of_their_own(
 ) -> None:
     store = Store()
     iinked_simulator.add_package(videos=["a"])
-    for arguments in ({}, {"search": "*"}, {}, {"search": "*"}):
-        asyncio.run(collect(follower(store, **arguments), 2.0))
+    for count, arguments in ((1, {}), (2, {"search": "*"})):
+        enough = later(iinked_simulator, 0, lambda _, count=count: len(store.values) == count)  # type: ignore[misc]
+        assert ids(asyncio.run(collect(follower(store, **arguments), enough))) == ["a"]
+    for arguments in ({}, {"search": "*"}):
+        assert ids(asyncio.run(collect(follower(store, **arguments), later(iinked_simulator, 1)))) == []
     assert len(store.values) == 2
-    assert ids(asyncio.run(collect(follower(store), 1.5))) == []
 
 
 def test_a_store_that_cannot_be_read_delays_and_repeats_nothing(
     iinked_simulator: IinkedSimulator, save_at_once: None
 ) -> None:
     store = Store()
-    iinked_simulator.add_package(videos=["a"])
-    asyncio.run(collect(follower(store), 2.5))
+    package = iinked_simulator.add_package(videos=["a"])
+    asyncio.run(collect(follower(store), kept(store, seen_store.fingerprint(package, "a"))))
     store.broken = True
-    assert asyncio.run(collect(follower(store), 2.0)) == []
+    assert asyncio.run(collect(follower(store), lambda _: store.readings > 2)) == []
 
 
 @pytest.mark.parametrize("status", [401, 404, 500, 429])
@@ -136,8 +176,10 @@ def test_trouble_never_spins(
     connect(max_retries=0)
     iinked_simulator.add_package(videos=["a"])
     iinked_simulator.faults.add(Fault(call="packages", kind="status", status=status, on="always"))
-    assert asyncio.run(collect(follower(), 3.2)) == []
-    assert 1 <= len(iinked_simulator.ledger.requests()) <= 5
+    begun = time.monotonic()
+    asked = iinked_simulator.ledger.requests
+    assert asyncio.run(collect(follower(), lambda _: len(asked()) >= 3)) == []
+    assert len(asked()) <= time.monotonic() - begun + 2
 
 
 def test_a_package_in_trouble_does_not_hold_up_the_others(
@@ -147,65 +189,78 @@ def test_a_package_in_trouble_does_not_hold_up_the_others(
     bad = iinked_simulator.add_package(videos=["a"])
     iinked_simulator.add_package(videos=["b"])
     iinked_simulator.faults.add(Fault(call="list", kind="status", status=500, on="always", package_id=bad))
-    assert ids(asyncio.run(collect(follower(), 2.5))) == ["b"]
+    assert ids(asyncio.run(collect(follower(), later(iinked_simulator, 1, told("b"))))) == ["b"]
 
 
 def test_a_rotated_key_goes_on(iinked_simulator: IinkedSimulator, connect: Callable[..., None]) -> None:
     iinked_simulator.rotate_api_key()
     iinked_simulator.add_package(videos=["a"])
 
-    async def run() -> list[dict[str, Any]]:
-        running = asyncio.create_task(collect(follower(), 13))
-        await asyncio.sleep(0.7)
-        connect()
-        return await running
+    def enough(told: list[str]) -> bool:
+        if any(record.status == 401 for record in iinked_simulator.ledger.requests()):
+            connect()
+        return told == ["a"]
 
-    assert ids(asyncio.run(run())) == ["a"]
+    assert ids(asyncio.run(collect(follower(), enough))) == ["a"]
 
 
 def test_a_key_rotated_between_two_rounds_goes_on_at_once(
-    iinked_simulator: IinkedSimulator, connect: Callable[..., None]
+    iinked_simulator: IinkedSimulator, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     package = iinked_simulator.add_package(videos=["a"])
+    rotated: list[bool] = []
 
-    async def run() -> list[dict[str, Any]]:
-        running = asyncio.create_task(collect(follower(), 3.5))
-        await asyncio.sleep(1.5)
-        iinked_simulator.rotate_api_key()
-        connect()
-        iinked_simulator.add_video(package, "b")
-        return await running
+    def enough(told: list[str]) -> bool:
+        if told == ["a"] and not rotated:
+            rotated.append(True)
+            iinked_simulator.rotate_api_key()
+            connect()
+            iinked_simulator.add_video(package, "b")
+        return "b" in told
 
-    assert ids(asyncio.run(run())) == ["a", "b"]
+    assert ids(asyncio.run(collect(follower(), enough))) == ["a", "b"]
+    assert "the round is retried in" not in caplog.text
 
 
 def test_a_package_that_pages_hide_for_a_round_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds = itertools.count(1)
+    begun: list[int] = []
 
     def answer(number: int, asked: Asked) -> list[bytes]:
         if asked.path.endswith("/videos"):
             return [http(listing("p", a="archived"))]
-        hidden = next(rounds) == 2
+        begun.append(number)
+        hidden = len(begun) == 2
         return [http({"items": [] if hidden else [{"packageId": "p"}], "total": 1, "take": 100, "skip": 0})]
 
     with raw_server(answer) as server:
         monkeypatch.setenv("AIRFLOW_CONN_IINKED_SIGN_DEFAULT", server.connection())
-        assert ids(asyncio.run(collect(follower(), 4.5))) == ["a"]
-    assert next(rounds) > 4
+        assert ids(asyncio.run(collect(follower(), lambda _: len(begun) > 3))) == ["a"]
 
 
-def test_its_requests_are_spread_over_the_interval(iinked_simulator: IinkedSimulator) -> None:
+def test_its_requests_are_spread_over_the_interval(
+    iinked_simulator: IinkedSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(10):
         iinked_simulator.add_package()
-    asyncio.run(collect(follower(poll_interval=2.0), 2.1))
-    times = [record.time for record in iinked_simulator.ledger.requests(call="list")][:10]
-    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 0.6
-    assert times[-1] - times[0] > 1.5
+    due: list[float] = []
+    rest = PackagePoller._rest
+
+    async def noted(self: PackagePoller, until: float) -> None:
+        due.append(until)
+        await rest(self, until)
+        assert time.monotonic() >= until
+
+    monkeypatch.setattr(PackagePoller, "_rest", noted)
+    asyncio.run(collect(follower(poll_interval=2.0), lambda _: len(due) > 10))
+    assert len(iinked_simulator.ledger.requests(call="list")) == 10
+    assert [later - earlier for earlier, later in itertools.pairwise(due[:11])] == pytest.approx([0.2] * 10)
 
 
 def test_filters_reach_the_request_in_the_spelling_of_the_api(iinked_simulator: IinkedSimulator) -> None:
-    asyncio.run(collect(follower(team_id="t", is_executed=True, types=["video_closing_room"]), 0.5))
-    body = iinked_simulator.ledger.requests(call="packages")[0].body
+    asked = iinked_simulator.ledger.requests
+    filters = follower(team_id="t", is_executed=True, types=["video_closing_room"])
+    asyncio.run(collect(filters, lambda _: asked(call="packages") != []))
+    body = asked(call="packages")[0].body
     assert {
         "allMembers": True,
         "teamId": "t",

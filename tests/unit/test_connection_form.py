@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 from airflow import __version__ as airflow_version
 
-from airflow_provider_iinked.api.settings import AUTH_TYPES, ENVIRONMENTS, KNOWN_EXTRAS
+from airflow_provider_iinked.api.settings import AUTH_HEADERS, ENVIRONMENTS, KNOWN_EXTRAS
 from airflow_provider_iinked.connection_form import ChoiceWidget, build_widgets
 from airflow_provider_iinked.get_provider_info import CONN_FIELDS, get_provider_info
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
@@ -60,9 +60,10 @@ def test_hook_and_metadata_say_the_same_about_standard_fields():
 
 
 def test_fields_are_exactly_what_the_settings_read():
-    assert set(CONN_FIELDS) == KNOWN_EXTRAS
-    assert CONN_FIELDS["environment"]["schema"]["enum"] == list(ENVIRONMENTS)
-    assert CONN_FIELDS["auth_type"]["schema"]["enum"] == list(AUTH_TYPES)
+    where = "api/settings.py and CONN_FIELDS in get_provider_info.py name different"
+    assert set(CONN_FIELDS) == KNOWN_EXTRAS, f"{where} extras"
+    assert CONN_FIELDS["environment"]["schema"]["enum"] == list(ENVIRONMENTS), f"{where} environments"
+    assert CONN_FIELDS["auth_type"]["schema"]["enum"] == list(AUTH_HEADERS), f"{where} auth types"
 
 
 @pytest.mark.parametrize("name", CONN_FIELDS)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_iinked.api.protocol import Response
 from airflow_provider_iinked.exceptions import IinkedSignError
-from airflow_provider_iinked.models import parse_videos
+from airflow_provider_iinked.models import Video, parse_video, parse_videos
 from airflow_provider_iinked.waiting import listing_monitor as monitor_module
 from airflow_provider_iinked.waiting.listing_monitor import ListingMonitor
-from airflow_provider_iinked.waiting.wait_condition import WaitCondition, evaluate
+from airflow_provider_iinked.waiting.wait_condition import DECISION_FIELDS, WaitCondition, evaluate
 
 STATES = ["started", "stopped", "queued", "failed", "archived", "deleted", "paused", "", None, 3]
 VIDEOS = st.lists(
@@ -102,3 +102,33 @@ def test_the_same_bytes_after_an_error_are_still_no_change() -> None:
     with pytest.raises(IinkedSignError):
         monitor.examine(Response(500, {}, b""), secret="", now=0.0)
     assert monitor.examine(same, secret="", now=0.0) is None
+
+
+class Spy(dict):
+    """Fields of a video that note which of them are read."""
+
+    def __init__(self, fields, read):
+        super().__init__(fields)
+        self._read = read
+
+    def __getitem__(self, name):
+        self._read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name, default=None):
+        self._read.add(name)
+        return super().get(name, default)
+
+
+@given(VIDEOS, CONDITIONS)
+def test_the_decision_rests_on_no_field_that_a_monitor_does_not_compare(videos, wanted):
+    read: set[str] = set()
+    try:
+        listed = [parse_video(fields) for fields in videos]
+        evaluate([Video(v.meeting_video_id, v.state, Spy(v.fields, read)) for v in listed], wanted, "p")
+    except IinkedSignError:
+        pass
+    assert read <= {"meetingVideoId", "state", *DECISION_FIELDS}, (
+        f"evaluate() rests on {sorted(read)}: name them in DECISION_FIELDS (waiting/wait_condition.py), or the "
+        "triggerer does not notice when they change"
+    )

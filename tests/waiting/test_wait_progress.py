@@ -127,3 +127,20 @@ def test_a_timeout_names_ten_packages_at_the_most():
     assert "Package p0: v (queued)" in text
     assert "Package p1: an answer" in text
     assert "and 2 more packages" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "ready"),
+    [
+        (None, ["b"]),
+        (exceptions.PackagesFailedError("a"), ["b"]),
+        (exceptions.AuthenticationError("no", status=401), []),
+        (exceptions.UnrequestedDeletionError("other"), []),
+        (TROUBLE, []),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_next_task_may_work_on_what_is_ready_unless_the_error_concerns_the_service(error, ready):
+    wait = progress()
+    wait.note("b", READY)
+    assert wait.ready_despite(error) == ready

@@ -9,7 +9,7 @@ import pendulum
 import pytest
 
 from airflow_provider_iinked.models import parse_video
-from airflow_provider_iinked.waiting.wait_warnings import REPEAT_AFTER, due_warnings
+from airflow_provider_iinked.waiting.wait_warnings import REPEAT_AFTER, WARNING_FIELDS, Rule, due_warnings
 
 NOW = pendulum.datetime(2026, 1, 10)
 DAY = 86_400
@@ -73,3 +73,14 @@ def test_a_clock_that_was_set_back_silences_nothing_for_long():
     at = NOW.timestamp()
     _, given, _ = warn([video()], at + 30 * DAY, {})
     assert len(warn([video()], at, given)[0]) == 1
+
+
+def test_a_rule_sees_no_field_that_it_does_not_name():
+    rule = Rule(("size",), lambda video: (0.0, str(sorted(video.fields))))
+    listed = parse_video({"meetingVideoId": "v", "state": "queued", "size": 3, "duration": "PT6S"})
+    assert rule(listed) == (0.0, "['size']")
+    assert rule(video()) == (0.0, "[]")
+
+
+def test_a_list_is_compared_by_the_fields_that_warnings_rest_on():
+    assert WARNING_FIELDS == ("timeRetention",)

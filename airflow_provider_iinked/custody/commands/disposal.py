@@ -38,12 +38,12 @@ def erase(given: argparse.Namespace) -> int:
     from airflow_provider_iinked.custody.signing import DocumentSigner
     from airflow_provider_iinked.custody.tombstone import erase_copy
     from airflow_provider_iinked.storage import open_store
-    from airflow_provider_iinked.storage.layout import copies_of
-    from airflow_provider_iinked.storage.url import check_destination, join
+    from airflow_provider_iinked.storage.layout import Layout, copies_of
+    from airflow_provider_iinked.storage.url import check_destination
 
     keys = signing_keys_of(given)
     if not given.yes:
-        folder = join(check_destination(given.destination), check_id(given.package, "package"))
+        folder = Layout.of(check_destination(given.destination), check_id(given.package, "package")).folder
         copies = copies_of(open_store(folder).list_names(folder), check_id(given.video, "video"), quarantined=True)
         would = f"Would erase from {folder}: {', '.join(copies) or 'nothing'}. Nothing was erased; add --yes to do it."
         print(json.dumps({"erased": False, "would_erase": copies}) if given.json else would)

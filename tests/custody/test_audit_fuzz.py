@@ -19,7 +19,7 @@ EXAMPLES = int(os.environ.get("ARCHIVE_EDITS", "25"))
 
 
 def names(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*") if path.is_file())
+    return sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def contents(root: Path) -> dict[str, bytes]:

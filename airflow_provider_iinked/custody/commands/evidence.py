@@ -69,6 +69,8 @@ def seal(given: argparse.Namespace) -> int:
             print(f"Not sealed: {difference.path}: {difference.kind}: {plain(difference.text)}")
         changes = ", ".join(f"{count} {name}" for name, count in result.seal.changes.items() if count)
         print(f"Seal {result.seal.number} holds {result.seal.documents} documents ({changes or 'nothing new'}).")
+        if result.clock_was_behind:
+            print(f"The clock is behind the seal before; the seal bears its time, {result.seal.time}. Set it right.")
         print(f"{result.files_read} files were read, {result.bytes_read} bytes.")
         print(f"Keep its digest elsewhere: {result.sha256}")
     return DIFFERENT if result.differences else FINE

@@ -15,8 +15,8 @@ READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
 # One process more than cores: many tests wait for clocks.
-RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --ignore=tests/deployment --ignore=tests/distributed \
-	--ignore=tests/media_corpus
+RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/deployment --ignore=tests/distributed \
+	--ignore=tests/media_corpus --ignore=tests/scale -o faulthandler_timeout=120
 
 SERVERS_TESTS = IINKED_SKIP_NOTHING=1 .venvs/servers/bin/python -m pytest -q
 
@@ -93,14 +93,14 @@ postgresql:
 .PHONY: test-stores
 test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3, Azure Blob, Google Cloud Storage and SFTP servers
 	@scripts/debian openssh-server test -x /usr/sbin/sshd
-	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/server_checks tests/crash/test_kills_s3.py \
-		--ignore=tests/server_checks/test_swift.py $(PYTEST)
+	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/server_checks tests/crash/test_kills_stores.py \
+		--ignore=tests/server_checks/test_swift.py --ignore=tests/stores/test_swift_stores.py $(PYTEST)
 
 SWIFT := swift-proxy swift-account swift-container swift-object python3-swift python3-keystonemiddleware
 .PHONY: test-stores-real
-test-stores-real: .venvs/servers/.installed ## OpenStack Swift with its S3 API, from Debian's packages
+test-stores-real: .venvs/servers/.installed ## The chain against OpenStack Swift with its S3 API, from Debian's packages
 	@for package in $(SWIFT); do scripts/debian $$package dpkg -s $$package; done
-	$(SERVERS_TESTS) tests/server_checks/test_swift.py $(PYTEST)
+	$(SERVERS_TESTS) tests/server_checks/test_swift.py tests/stores/test_swift_stores.py $(PYTEST)
 
 .PHONY: test-celery
 test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted
@@ -141,9 +141,13 @@ test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler
 test-approval: $(READY) postgresql ## A person's approval under a real scheduler and API server; Airflow 3.1 and newer
 	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment/test_approval.py $(PYTEST)
 
+.PHONY: test-scale
+test-scale: $(READY) postgresql ## 20,000 packages in 400 batches while tasks and the scheduler are killed, an hour; SCALE_PACKAGES=2000 for less
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/scale $(PYTEST)
+
 .PHONY: test-kill
-test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act
-	KILLS=200 $(SERVERS_TESTS) tests/crash $(PYTEST)
+test-kill: .venvs/servers/.installed $(AZURITE) ## 200 kills at random on disk, S3, GCS and Azure each, and at every act
+	KILLS=200 KILLS_STEP=13 $(SERVERS_TESTS) tests/crash $(PYTEST)
 
 .PHONY: test-mutations
 test-mutations: $(READY) ## Break rules of the package on purpose, one at a time; the random histories have to find each
@@ -154,7 +158,7 @@ test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed b
 	STATEFUL_EXAMPLES=200 STATEFUL_STEPS=50 BODIES=100000 $(BIN)/python -m pytest -q tests/stateful tests/fuzz $(PYTEST)
 
 .PHONY: bench
-bench: $(READY) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
+bench: $(READY) .venvs/servers/.installed $(AZURITE) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it
 	$(BIN)/python -m benchmarks $(BENCH)
 
 # --- docs

@@ -97,7 +97,7 @@ class StateNotAllowedError(IinkedSignPermanentError):
 
 
 class UnrequestedDeletionError(IinkedSignPermanentError):
-    """An answer names a recording or a package that was not asked for; everything stops at once. No retry helps."""
+    """An answer names a recording or a package that was not requested; everything stops at once. No retry helps."""
 
 
 class VerificationError(IinkedSignPermanentError):
@@ -125,7 +125,7 @@ class PackagesFailedError(IinkedSignPermanentError):
 
 
 class RecordingDeletedError(IinkedSignPermanentError):
-    """A recording that is waited for, or asked for, is deleted on the platform. No retry helps."""
+    """A recording that is waited for, or selected, is deleted on the platform. No retry helps."""
 
 
 # --- retryable errors -----------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class RouteNotFoundError(UnexpectedAnswerError):
 
 
 class NotArchivedError(IinkedSignError):
-    """A recording that was asked for is not archived yet, or not listed yet. A retry may help later."""
+    """A selected recording is not archived yet, or not listed yet. A retry may help later."""
 
 
 class TransferError(IinkedSignError):
@@ -180,7 +180,7 @@ class StorageError(IinkedSignError):
 
 
 class DeletionNotConfirmedError(IinkedSignError):
-    """The list still shows a recording after its deletion was asked for. A retry may help."""
+    """The list still shows a recording after its deletion was requested. A retry may help."""
 
 
 # --- one error for several ------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 """
-Where recordings come from and their copies go: told to OpenLineage, to hook lineage, and as asset events.
+Where recordings come from and their copies go: for OpenLineage, hook lineage and asset events.
 
 Names are made of ids and hosts; no URL of a recording, which is a secret, is ever among them.
 """
@@ -125,7 +125,7 @@ def report_copies(
     context: Any, operator: Any, hook: IinkedSignHook, folder: str, copies: Sequence[Mapping[str, Any]]
 ) -> None:
     """
-    Tell hook lineage, and whoever is scheduled on the task's asset aliases, of copies that were proved.
+    Tell hook lineage, and whoever is scheduled on the task's asset aliases, of copies that were verified.
 
     :param context: Airflow's context; may be empty.
     :param operator: the task.
@@ -136,7 +136,7 @@ def report_copies(
     if not copies:
         return
     recordings = {(copy["package_id"], copy["meeting_video_id"]): copy for copy in copies}
-    with _quietly("Hook lineage was not told"):
+    with _quietly("Hook lineage was not reported"):
         _note_copies(hook, copies)
     facts = {
         "package_id": ",".join(dict.fromkeys(package_id for package_id, _ in recordings)),
@@ -184,7 +184,7 @@ def _note_copies(hook: IinkedSignHook, copies: Iterable[Mapping[str, Any]]) -> N
 
 @contextmanager
 def _quietly(words: str) -> Iterator[None]:
-    """What is told to others must not fail a task that has done its work."""
+    """A report to others must not fail a task that has done its work."""
     try:
         yield
     except Exception as error:

@@ -252,7 +252,7 @@ def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
     Read ``{packageId, videos: [...]}``, the answer of both the list and the delete call.
 
     :param answer: the JSON object.
-    :param package_id: the package that was asked for.
+    :param package_id: the requested package.
     :return: its videos, in the API's order; one that is named twice alike stands once.
     :raises UnexpectedAnswerError: when it is not of that form.
     :raises UnrequestedDeletionError: when it is about another package.
@@ -261,7 +261,7 @@ def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
     listed = answer.get("videos")
     if named is not None and (not isinstance(named, str) or named.casefold() != package_id.casefold()):
         raise UnrequestedDeletionError(
-            f"The API answered about another package than the one asked for ({package_id}). Everything stops here; "
+            f"The API answered about another package than the requested one ({package_id}). Everything stops here; "
             "look at what stands between this worker and the API (a cache, a proxy) before clearing the task."
         )
     if listed is None and named is not None:

@@ -1,7 +1,7 @@
 """
 A retry policy for Airflow 3.3 and newer, made from the provider's exception types.
 
-A permanent error fails at once, a pause that the service asked for is kept, and the rest is left to the task's own
+A permanent error fails at once, a pause that the service demands is kept, and the rest is left to the task's own
 ``retries`` and ``retry_delay``. Errors that are not this provider's are not judged.
 """
 

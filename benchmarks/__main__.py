@@ -13,11 +13,16 @@ import json
 import os
 import platform
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+SERVERS_PYTHON = ROOT / ".venvs" / "servers" / "bin" / "python"
 HEAD = """# Benchmarks
 
 Written by `make bench` (`python -m benchmarks`), which measures everything side by side in one run. Read ratios, not
@@ -71,6 +76,17 @@ def _deleting() -> str:
     return _table(head, deleting.run())
 
 
+def _storing(store: str) -> str:
+    """Runs where the servers are installed, which is another environment."""
+    from benchmarks import storing
+
+    python = SERVERS_PYTHON if SERVERS_PYTHON.exists() else Path(sys.executable)
+    command = [str(python), "-m", "benchmarks.storing", "--store", store]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return _table(storing.HEAD, [storing.table_row(row) for row in rows])
+
+
 def _importing() -> str:
     from benchmarks import importing
 
@@ -91,13 +107,58 @@ def _sealing() -> str:
     return f"{signing}\n{_table(head, sealing.run())}"
 
 
+def _sweep() -> str:
+    from benchmarks import sweeping
+
+    head = [f"{sweeping.PACKAGES} packages, one recording each", "tasks", "seconds", "packages a second", "speed"]
+    return _table(head, sweeping.run())
+
+
+def _listing() -> str:
+    from benchmarks import listing_packages as listing
+
+    return _table(
+        [f"{listing.PACKAGES} packages, {listing.LATENCY * 1000:.0f} ms an answer", "seconds", "speed"], listing.run()
+    )
+
+
+def _verifying() -> str:
+    from benchmarks import verifying
+
+    head = [
+        f"{verifying.PACKAGES} packages, {verifying.DELAY * 1000:.0f} ms an answer of the store",
+        "seconds",
+        "speed",
+    ]
+    return _table(head, verifying.run())
+
+
+def _memory() -> str:
+    from benchmarks import batch_memory
+
+    head = [
+        "peak memory of the process, MiB",
+        f"{batch_memory.FEW} packages",
+        f"{batch_memory.MANY:,} packages",
+        "more",
+    ]
+    return _table(head, batch_memory.run())
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "waiting": ("Waits in the triggerer", _waiting),
     "downloading": ("Download", _downloading),
     "deleting": ("Deletion", _deleting),
+    "s3": ("S3 (moto) behind a slow wire", partial(_storing, "s3")),
+    "azure": ("Azure Blob Storage (azurite) behind a slow wire", partial(_storing, "azure")),
+    "gcs": ("Google Cloud Storage (fake-gcs-server) behind a slow wire", partial(_storing, "gcs")),
     "importing": ("Import", _importing),
     "sealing": ("Signing, sealing, auditing", _sealing),
     "chain": ("The whole chain under LocalExecutor and PostgreSQL", _chain),
+    "sweep": ("The nightly sweep under LocalExecutor and PostgreSQL", _sweep),
+    "listing": ("`IinkedListPackagesOperator(with_archived_videos=True)`", _listing),
+    "verifying": ("`custody verify` on a slow store", _verifying),
+    "memory": ("Memory of a task with many packages", _memory),
 }
 
 
@@ -120,7 +181,7 @@ def _machine() -> str:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure what was named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     chosen = parser.parse_args().only

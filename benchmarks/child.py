@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 _FRAME = """
@@ -20,18 +21,22 @@ print("RESULT", json.dumps({{"seconds": _took, "cpu": _cpu, "peak_mib": _peak}})
 """
 
 
-def run_child(setup: str, work: str, environment: dict[str, str] | None = None) -> dict[str, float]:
+def run_child(
+    setup: str, work: str, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> dict[str, float]:
     """
     Measure a snippet.
 
     :param setup: what is not measured, such as imports.
     :param work: what is measured.
     :param environment: further environment variables.
+    :param folder: where it runs: it imports the package from there.
     :return: ``seconds``, ``cpu`` (seconds) and ``peak_mib`` of the process.
     """
     source = _FRAME.format(setup=textwrap.dedent(setup), work=textwrap.dedent(work))
     done = subprocess.run(
         [sys.executable, "-c", source],
+        cwd=folder,
         capture_output=True,
         text=True,
         env={**os.environ, "NO_PROXY": "127.0.0.1", **(environment or {})},

@@ -1,226 +1,216 @@
 """
-Writing to object stores over a slow wire: the provider's stores beside the SDKs' own uploads.
+Copies to object stores over a slow wire, and guarded deletions behind them: ours, an earlier commit, and the SDK.
 
 ``python -m benchmarks.storing [--store s3|azure|gcs] [--round-trips 0 20 80] [--repeat 3]`` needs what the tests of
-object stores need. Ours writes custody records as well; what it is compared with writes the bytes alone.
+object stores need. Each measurement is a process of its own, as a task is; servers, platform and wire are others. Ours
+and the earlier commit fetch each recording from the platform, hash it, copy it and write its custody record; the SDK
+writes the bytes alone. "store" leaves the platform out.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.servers.delay import SlowWire, slow_wire
+from benchmarks.earlier import COMMIT, HERE, earlier_commit
+from benchmarks.simulator_process import Remote, simulator
+from tests.servers.delay import slow_wire
 
 MIB = 1 << 20
+LARGE = 128 * MIB
 SMALL = 500_000
-THREADS = 4
-Act = Callable[[str, bytes], None]
+COUNT = 40
+TIMEOUT = 180
+Rows = list[dict[str, Any]]
 
 
-def write_ours(url: str) -> Act:
-    """One object and a record beside it, as the download publishes them."""
-    from airflow_provider_iinked.storage import open_store
+@dataclass
+class Bench:
+    """A store behind a wire: what a child process gets to know of it, and how its wire is slowed down."""
 
-    store = open_store(url, "benchmark")
-
-    def write(name: str, data: bytes) -> None:
-        upload = store.upload(f"{url}/{name}.mp4", len(data))
-        view = memoryview(data)
-        for at in range(0, len(data), MIB):
-            upload.write(bytes(view[at : at + MIB]))
-        info = upload.publish()
-        upload.discard()
-        if info is None or info.size != len(data):
-            raise SystemExit(f"{name} is not there")
-        if not store.create_json(f"{url}/{name}.custody.json", {"size": info.size, "validator": dict(info.validator)}):
-            raise SystemExit(f"the record of {name} was there already")
-
-    return write
-
-
-def verify_ours(url: str) -> Act:
-    """Read a record and its copy from end to end, as the guarded deletion does before each request."""
-    from airflow_provider_iinked.storage import open_store
-
-    store = open_store(url, "benchmark")
-
-    def verify(name: str, data: bytes) -> None:
-        known, _ = store.read_json(f"{url}/{name}.custody.json")
-        if not known or store.sha256(f"{url}/{name}.mp4") is None:
-            raise SystemExit(f"{name} is not there")
-
-    return verify
+    store: str
+    given: dict[str, Any]
+    environment: dict[str, str]
+    set_delay: Callable[[float], None]
+    numbers: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
 
 
 @contextmanager
-def s3(folder: Path, wire: ExitStack) -> Iterator[Callable[[float], tuple[SlowWire, str, Act]]]:
-    """Moto's server, and boto3's ``upload_fileobj``."""
-    import boto3
-
+def s3(folder: Path) -> Iterator[Bench]:
+    """Moto's server."""
     from tests.stores import store_servers
 
-    with store_servers.s3_server(folder) as endpoint:
-        port = urlsplit(endpoint).port or 0
-        numbers = iter(range(1000))
-
-        def at(delay: float) -> tuple[SlowWire, str, Act]:
-            slow = wire.enter_context(slow_wire(port, delay=delay))
-            bucket = store_servers.S3Bucket(endpoint, f"bench-{next(numbers)}")
-            bucket.endpoint = slow.url()
-            os.environ.update([bucket.connection()])
-            login = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
-            client = boto3.client("s3", endpoint_url=slow.url(), region_name="us-east-1", **login)
-            return (
-                slow,
-                bucket.url,
-                lambda name, data: client.upload_fileobj(io.BytesIO(data), bucket.name, f"theirs/{name}"),
-            )
-
-        yield at
+    with store_servers.s3_server(folder) as endpoint, slow_wire(urlsplit(endpoint).port or 0, delay=0.0) as wire:
+        bucket = store_servers.S3Bucket(endpoint, "evidence")
+        name, connection = bucket.connection()
+        given = {"endpoint": wire.url(), "bucket": bucket.name, "url": bucket.url}
+        environment = {name: connection.replace(endpoint, wire.url())}
+        yield Bench("s3", given, environment, lambda delay: setattr(wire, "delay", delay))
 
 
 @contextmanager
-def azure(folder: Path, wire: ExitStack) -> Iterator[Callable[[float], tuple[SlowWire, str, Act]]]:
-    """Azurite, and the SDK's ``upload_blob`` with as many connections as boto3's."""
-    from azure.storage.blob import BlobServiceClient
-
+def azure(folder: Path) -> Iterator[Bench]:
+    """Azurite."""
     from tests.stores import store_servers
 
     with store_servers.azure_server(folder) as endpoint:
         parts = urlsplit(endpoint)
-        numbers = iter(range(1000))
-
-        def at(delay: float) -> tuple[SlowWire, str, Act]:
-            slow = wire.enter_context(slow_wire(parts.port or 0, delay=delay))
-            container = store_servers.AzureContainer(endpoint, f"bench-{next(numbers)}")
-            container.connection_string = container.connection_string.replace(endpoint, slow.url() + parts.path)
-            os.environ.update([container.connection()])
-            client = BlobServiceClient.from_connection_string(container.connection_string).get_container_client(
-                container.name
-            )
-            return (
-                slow,
-                container.url,
-                lambda name, data: client.upload_blob(f"theirs/{name}", data, max_concurrency=10) and None,
-            )
-
-        yield at
+        with slow_wire(parts.port or 0, delay=0.0) as wire:
+            container = store_servers.AzureContainer(endpoint, "evidence")
+            text = container.connection_string.replace(endpoint, wire.url() + parts.path)
+            container.connection_string = text
+            given = {"connection_string": text, "bucket": container.name, "url": container.url}
+            environment = dict([container.connection()])
+            yield Bench("azure", given, environment, lambda delay: setattr(wire, "delay", delay))
 
 
 @contextmanager
-def gcs(folder: Path, wire: ExitStack) -> Iterator[Callable[[float], tuple[SlowWire, str, Act]]]:
-    """fake-gcs-server, and gcsfs' own ``pipe_file``; the server names its wire's address, so that one delays."""
+def gcs(folder: Path) -> Iterator[Bench]:
+    """fake-gcs-server, whose own wire delays."""
     from tests.servers import gcs as servers
 
     with servers.gcs(folder) as server:
-        numbers = iter(range(1000))
+        bucket = server.bucket("evidence")
+        given = {"bucket": bucket.name, "url": bucket.url}
+        environment = dict([bucket.connection(), servers.NO_STORAGE_LAYOUT])
+        yield Bench("gcs", given, environment, lambda delay: setattr(server.wire, "delay", delay))
 
-        def at(delay: float) -> tuple[SlowWire, str, Act]:
-            from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-            server.wire.delay = delay
-            bucket = server.bucket(f"bench-{next(numbers)}")
-            os.environ.update([bucket.connection()])
-            fs = ObjectStoragePath(bucket.url).fs
-            return (
-                SlowWire(delay=delay),
-                bucket.url,
-                lambda name, data: fs.pipe_file(f"{bucket.name}/theirs/{name}", data),
+STORES = {"s3": s3, "azure": azure, "gcs": gcs}
+
+
+def run_child(bench: Bench, tree: Path | None, **more: Any) -> dict[str, float]:
+    """Run one measurement in a process of its own; empty where it fails, as an earlier commit may."""
+    given = {"store": bench.store, "name": f"n{next(bench.numbers)}", **bench.given, **more}
+    environment = {**os.environ, **bench.environment, **given.pop("environment", {})}
+    environment |= {"PYTHONPATH": str(tree or HERE), "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-P", str(Path(__file__).with_name("store_child.py")), json.dumps(given)]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
             )
-
-        yield at
-
-
-def seconds(act: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
+        except subprocess.TimeoutExpired:
+            return {}
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not lines and tree is None:
+        raise RuntimeError(done.stderr[-3000:])
+    return dict(json.loads(lines[-1].removeprefix("RESULT "))) if lines else {}
 
 
-def many(act: Act, prefix: str, data: bytes) -> None:
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda number: act(f"{prefix}-{number}", data), range(40)))
+def run_tasks(bench: Bench, sim: Remote, tree: Path | None, *, many: bool, one: bool, delete: bool) -> dict[str, float]:
+    """Copy packages that are there for this measurement alone, and delete the recordings of one."""
+    counts = {"warm": [SMALL], "many": [SMALL] * COUNT if many else [], "one": [LARGE] if one else []}
+    packages = {}
+    for name, sizes in counts.items():
+        if sizes:
+            packages[name] = sim("add_package")
+            for size in sizes:
+                sim("add_video", packages[name], size=size)
+    before = len(sim("ledger.deletions"))
+    took = run_child(bench, tree, mode="operators", packages=packages, delete=delete, environment=sim.environment)
+    if took and delete and len(sim("ledger.deletions")) - before != COUNT + 1:
+        raise RuntimeError("not all were deleted")
+    return took
 
 
-class Peak(threading.Thread):
-    """The highest resident memory of this process while it runs."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.most, self._done = 0, threading.Event()
-
-    def run(self) -> None:
-        page = os.sysconf("SC_PAGE_SIZE")
-        while not self._done.wait(0.02):
-            self.most = max(self.most, int(Path("/proc/self/statm").read_text().split()[1]) * page)
-
-    def stop(self) -> float:
-        self._done.set()
-        return self.most / MIB
-
-
-def measure(at: Any, round_trip: float, repeat: int) -> list[dict[str, Any]]:
-    slow, url, theirs = at(0.0)
-    ours, verify = write_ours(url), verify_ours(url)
-    large, small = os.urandom(128 * MIB), os.urandom(SMALL)
-    for act in (ours, theirs):  # the first call of each makes connections and imports
-        act("warm", small)
-    slow.delay = round_trip / 2000
+def measure(
+    bench: Bench, sim: Remote, earlier: Path | None, round_trip: float, repeat: int, parts: tuple[str, ...]
+) -> Rows:
+    """Measure all at one round trip, in turns; the earlier commit once, since it is no matter of a few percent."""
+    bench.set_delay(round_trip / 2000)
+    wanted = {"many": "many" in parts, "one": "one" in parts, "delete": "delete" in parts}
+    plain = {"small": SMALL, "count": COUNT if wanted["many"] else 0, "large": LARGE if wanted["one"] else 0}
+    seen: dict[str, list[dict[str, float]]] = {"ours": [], "store": [], "sdk": [], "before": []}
+    for number in range(repeat):
+        seen["ours"].append(run_tasks(bench, sim, None, **wanted))
+        seen["store"].append(run_child(bench, None, mode="store", **plain))
+        seen["sdk"].append(run_child(bench, None, mode="sdk", **plain))
+        if earlier is not None and not number:
+            seen["before"].append(run_tasks(bench, sim, earlier, **wanted))
     rows = []
-    for what, run in (
-        ("128 MiB, one object", lambda act, name: act(name, large)),
-        ("40 x 500 KB, 4 threads", lambda act, name: many(act, name, small)),
+    for key, what in (
+        ("many", f"{COUNT} of 500 KB, s"),
+        ("one", "one of 128 MiB, s"),
+        ("delete", f"{COUNT} guarded deletions, s"),
     ):
-        took: dict[str, list[float]] = {"ours": [], "theirs": []}
-        for number in range(repeat):
-            for whose, act in (("ours", ours), ("theirs", theirs)):
-                name = f"{len(what)}-{number}"
-                took[whose].append(seconds(partial(run, act, name)))
-        ours_s, theirs_s = statistics.median(took["ours"]), statistics.median(took["theirs"])
-        rows.append({"what": what, "ours_s": ours_s, "theirs_s": theirs_s, "ratio": theirs_s / ours_s})
-    name = f"{len('40 x 500 KB, 4 threads')}-0"
-    rows.append({"what": "40 x 500 KB verified, 8 at a time", "ours_s": seconds(lambda: verified(verify, name))})
-    peak = Peak()
-    peak.start()
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
-    ours("memory", large)
-    rows.append({"what": "128 MiB, memory on top, MiB", "ours_s": peak.stop() - before})
+        if wanted[key]:
+            medians = {who: _median(each.get(key) for each in found) for who, found in seen.items()}
+            rows.append({"kind": bench.store, "round_trip_ms": round_trip, "what": what, **medians})
+    if wanted["one"]:
+        peaks = {who: _median(each.get("peak_mib") for each in found) for who, found in seen.items()}
+        rows.append({"kind": bench.store, "round_trip_ms": round_trip, "what": "peak memory, MiB", **peaks})
     return rows
 
 
-def verified(verify: Act, prefix: str) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: verify(f"{prefix}-{number}", b""), range(40)))
+def _median(values: Iterator[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return statistics.median(found) if found else None
+
+
+def run(store: str, round_trips: list[float], repeat: int, parts: tuple[str, ...], *, earlier: bool = True) -> Rows:
+    """Measure one store; what comes of it is printed as it comes."""
+    rows = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bench = stack.enter_context(STORES[store](folder))
+        sim = stack.enter_context(simulator())
+        tree = stack.enter_context(earlier_commit()) if earlier else None
+        for round_trip in round_trips:
+            for row in measure(bench, sim, tree, round_trip, repeat, parts):
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+    return rows
+
+
+def table_row(row: dict[str, Any]) -> list[str]:
+    """Words of one row for docs/benchmarks.md, and how often ours goes into the earlier commit's and the SDK's."""
+
+    def seconds(who: str) -> str:
+        return "-" if row[who] is None else f"{row[who]:.2f}"
+
+    def ratio(whose: str, who: str) -> str:
+        return "-" if row[whose] is None or row[who] is None else f"{row[whose] / row[who]:.2f}"
+
+    first = [row["what"], f"{row['round_trip_ms']:.0f}", seconds("ours"), seconds("store")]
+    return [
+        *first,
+        seconds("sdk"),
+        ratio("sdk", "ours"),
+        ratio("sdk", "store"),
+        seconds("before"),
+        ratio("before", "ours"),
+    ]
+
+
+HEAD = [
+    *("what", "round trip, ms", "ours", "store", "SDK", "SDK / ours", "SDK / store"),
+    *(COMMIT, f"{COMMIT} / ours"),
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", choices=("s3", "azure", "gcs"), default="s3")
+    parser.add_argument("--store", choices=tuple(STORES), default="s3")
     parser.add_argument("--round-trips", type=float, nargs="+", default=[0.0, 20.0, 80.0], metavar="MS")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", choices=("many", "one", "delete"), default=["many", "one", "delete"])
+    parser.add_argument("--only-ours", action="store_true", help="leave the earlier commit out")
     given = parser.parse_args()
-    serve = {"s3": s3, "azure": azure, "gcs": gcs}[given.store]
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as wires, serve(Path(folder), wires) as at:
-        for round_trip in given.round_trips:
-            for row in measure(at, round_trip, given.repeat):
-                shown = {name: round(value, 2) if isinstance(value, float) else value for name, value in row.items()}
-                print(json.dumps({"store": given.store, "round_trip_ms": round_trip, **shown}), flush=True)
+    rows = run(given.store, given.round_trips, given.repeat, tuple(given.parts), earlier=not given.only_ours)
+    print("\n" + "\n".join(" | ".join(table_row(row)) for row in rows))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

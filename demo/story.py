@@ -40,12 +40,12 @@ class Story:
         """
         Tell what the ledger has noted since the last call.
 
-        :return: how many requests have been told so far.
+        :return: how many requests have been shown so far.
         """
         requests = self._sim.ledger.requests()
         for request in requests[self._told :]:
             if request.status is None:
-                # Its answer is on the way; it is told next time, and those after it too.
+                # Its answer is on the way; it is shown next time, and those after it too.
                 break
             self._told += 1
             line = self._line(request)

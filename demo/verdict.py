@@ -102,7 +102,7 @@ def judge(
     )
     yield (
         all(deletion.by_id and deletion.package_id == package_id for deletion in ledger),
-        ("each deletion was asked for by its own id, none as `delete all`"),
+        ("each deletion was requested by its own id, none as `delete all`"),
     )
     yield all(_read(one.receipt).get("status") == "deleted" for one in recordings), "each deletion has its receipt"
     yield not sim.ledger.credentials_seen_by_recordings_host, "the API key never went to the recordings' host"

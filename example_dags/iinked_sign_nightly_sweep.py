@@ -30,7 +30,12 @@ with DAG(
     # How many batches are worked on at a time.
     max_active_tasks=8,
     tags=["iinked Sign", "example"],
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        # A batch is finished before the next one is begun: what a night does, it does whole.
+        "weight_rule": "upstream",
+    },
 ):
     packages = IinkedListPackagesOperator(
         task_id="packages",

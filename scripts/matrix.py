@@ -147,7 +147,7 @@ def report(page: Path, results: dict[Row, str]) -> None:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", nargs="+", default=[], metavar="VERSION", help="these versions of Airflow")
-    options.add_argument("--report", type=Path, help="Markdown file whose table is written anew")
+    options.add_argument("--report", type=Path, help="Markdown file whose table is written again")
     options.add_argument("--workers", default="2", help="test processes (2)")
     chosen, arguments = options.parse_known_args()
     if chosen.report and arguments:

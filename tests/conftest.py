@@ -61,6 +61,17 @@ pytest_plugins = ["airflow_provider_iinked.simulator.pytest_plugin"]
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Let two processes run all Dags (pytest-xdist's loadgroup), those of sensors and the rest.
+
+    What Airflow loads for the first takes ten seconds of CPU; one process for all would be the last to end.
+    """
+    for item in items:
+        if "airflow_db" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("sensors" if "sensors" in item.path.parts else "dags"))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run that was made for certain tests and skipped one (``make test-celery`` without Redis, say)."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -49,7 +49,7 @@ def classify(status: int, code: str | None) -> tuple[type[IinkedSignError], str]
     if status == 429:
         return RateLimitError, "too many requests; ask less often"
     if status >= 500 or status in _PASSING_STATUS:
-        return ServerError, "the service is in trouble; a retry may help"
+        return ServerError, "the service has an internal error; a retry may help"
     if code and "_retention" in code:
         return RetentionError, "a retention policy forbids it; wait until it ends or change the policy"
     if status in (401, 403) or (code and code.endswith("_not_authorized")):
@@ -102,7 +102,7 @@ def concerns_all(error: IinkedSignError) -> bool:
     :param error: what became of the request for one package.
     :return: False where it is about that package alone: it is not known, the API refuses this request or the access to
         this package by a code of its own, or its recordings cannot become ready. True for what concerns the service as
-        a whole: a refused key, an unusable connection, an answer that names what was not asked for, 429 and 5xx.
+        a whole: a refused key, an unusable connection, an answer that names what was not requested, 429 and 5xx.
     """
     if isinstance(error, AuthenticationError):
         return not (error.status == 403 and error.error_code and error.error_code.endswith("_not_authorized"))

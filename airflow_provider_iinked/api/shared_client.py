@@ -54,7 +54,7 @@ class _Registry:
         return task
 
     def open(self, settings: ApiSettings, route: Route, tls: ssl.SSLContext | None) -> AsyncClient:
-        """Open a client, under the pause that its forerunner was asked for, if that still holds."""
+        """Open a client, under the pause that its predecessor keeps, if that still holds."""
         now = asyncio.get_running_loop().time()
         self._pauses = {key: limiter for key, limiter in self._pauses.items() if limiter.is_paused(now)}
         return AsyncClient(settings, route=route, tls=tls, limiter=self._pauses.pop(settings, None))

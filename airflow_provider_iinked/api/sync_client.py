@@ -18,12 +18,14 @@ from requests.exceptions import ConnectionError as RequestsConnectionError
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from airflow_provider_iinked.api import protocol
-from airflow_provider_iinked.api.answer_cutoff import LiveConnections, cut_off_adapter
+from airflow_provider_iinked.api.answer_cutoff import CutOffConnection
 from airflow_provider_iinked.api.errors import no_response_error, root_cause
+from airflow_provider_iinked.api.live_connections import LiveConnections, live_adapter
 from airflow_provider_iinked.api.network import JSON_BODY, MAX_BODY, MAX_IDLE, Route, api_headers, find_route
 from airflow_provider_iinked.api.rate_limit import RateLimiter
 from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, RetryLoop
 from airflow_provider_iinked.api.settings import ApiSettings
+from airflow_provider_iinked.api.stopping import StopFlag
 from airflow_provider_iinked.exceptions import IinkedSignError, TaskStoppedError, UnexpectedAnswerError
 
 _CHUNK: Final = 65_536
@@ -44,18 +46,19 @@ class SyncClient:
         settings: ApiSettings,
         *,
         sleep: Callable[[float], object] | None = None,
-        stopping: threading.Event | None = None,
+        stopping: StopFlag | None = None,
     ) -> None:
         self.settings = settings
         self.limiter = RateLimiter(settings.max_requests_per_second)
-        self._stopping = stopping or threading.Event()
+        self._stopping = stopping or StopFlag()
         self._sleep = sleep or self._stopping.wait
         self._live = LiveConnections()
         self._route = find_route(settings.api_base)
-        self.session = _open_session(self._route, cut_off_adapter(self._live, _MAX_SOCKETS))
+        self.session = _open_session(self._route, live_adapter(self._live, CutOffConnection, pool_size=_MAX_SOCKETS))
         self.session.headers.update(api_headers(settings))
         self._lock = threading.Lock()
         self._in_flight = 0
+        self._deletions = 0
         self._last_used = time.monotonic()
 
     def send(self, request: protocol.Request, *, max_retries: int | None = None) -> dict[str, Any]:
@@ -87,26 +90,36 @@ class SyncClient:
         """Close the session's idle sockets."""
         self.session.close()
 
+    def stop(self) -> None:
+        """
+        Send nothing more, and break off what only reads; a deletion on its way is completed.
+
+        A signal's handler may call it, in the middle of a call of :meth:`send`: no lock is waited for.
+        """
+        self._stopping.set()
+        self._live.stop(connecting_only=self._deletions > 0)
+
     def abort(self) -> None:
         """Close all sockets, those of requests in flight included, and send nothing more; for what only reads."""
         self._stopping.set()
-        self.session.close()
-        self._live.abort()
+        self._live.stop()
 
     def _exchange(self, request: protocol.Request) -> protocol.Response:
         self._take_slot()
         if self._stopping.is_set():
             raise TaskStoppedError()
-        self._begin()
+        self._begin(request)
         try:
             response = self._request(request)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            if self._stopping.is_set() and (request.idempotent or _never_sent(error)):
+                raise TaskStoppedError() from None
             # Without its own text, which would hold the URL.
             raise no_response_error(
                 request.name, self.settings.api_base, root_cause(error), sent=not _never_sent(error), route=self._route
             ) from None
         finally:
-            self._end()
+            self._end(request)
         pause = protocol.pause_asked(response, time.time())
         if pause is not None and pause <= MAX_TOTAL_WAIT:  # a longer one ends the call, and says when to come back
             self.limiter.pause(time.monotonic() + pause)
@@ -127,14 +140,16 @@ class SyncClient:
             if self.limiter.depart(max(time.monotonic(), leave, waited_until)):
                 return
 
-    def _begin(self) -> None:
+    def _begin(self, request: protocol.Request) -> None:
         with self._lock:
+            self._deletions += not request.idempotent
             if not self._in_flight and time.monotonic() - self._last_used > MAX_IDLE:
                 self.session.close()
             self._in_flight += 1
 
-    def _end(self) -> None:
+    def _end(self, request: protocol.Request) -> None:
         with self._lock:
+            self._deletions -= not request.idempotent
             self._in_flight -= 1
             self._last_used = time.monotonic()
 

@@ -122,7 +122,7 @@ class AuditResult:
 
         :param kind: what is wrong.
         :param path: where.
-        :param text: what exactly, in words.
+        :param text: what exactly, as text.
         """
         self.differences.append(Difference(kind, path, text))
 

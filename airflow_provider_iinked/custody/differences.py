@@ -48,7 +48,7 @@ class Difference:
 
     :param kind: what is wrong.
     :param path: where, below the destination.
-    :param text: what exactly, in words.
+    :param text: what exactly, as text.
     """
 
     kind: DifferenceKind

@@ -25,7 +25,7 @@ class RejectedError(Exception):
     A document that must not be relied on.
 
     :param kind: what is wrong.
-    :param text: what exactly, in words.
+    :param text: what exactly, as text.
     """
 
     def __init__(self, kind: DifferenceKind, text: str) -> None:

@@ -40,7 +40,7 @@ class Finding:
     :param meeting_video_id: the recording.
     :param status: what was found out.
     :param source: ``deleted``, ``unconfirmed`` or ``requested`` as the deletion receipt says, ``kept`` without one.
-    :param problems: what is wrong, or why it was erased, in words.
+    :param problems: what is wrong, or why it was erased, as text.
     """
 
     package_id: str

@@ -25,7 +25,7 @@ from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import Kind, Layout, holds_of, ids_of, parse, quarantined
+from airflow_provider_iinked.storage.layout import HOLD_PREFIX, Kind, Layout, holds_of, ids_of, parse, quarantined
 from airflow_provider_iinked.storage.url import check_destination, join
 
 HOLD_FORMAT: Final = 1
@@ -99,10 +99,10 @@ def place_hold(
         log.info("Package %s is held (%s): %s", package_id, hold_id, value["reason"])
     open_since = time.monotonic()
     while (left := _under_way(store, layout)) and time.monotonic() - open_since < settle_for:
-        log.info("Waiting for deletions and erasures under way: %s", ", ".join(left))
+        log.info("Package %s: waiting for deletions and erasures under way: %s", package_id, ", ".join(left))
         sleep(_POLL)
     if left:
-        log.warning("Requested before the hold, and without a result: %s", ", ".join(left))
+        log.warning("Package %s: requested before the hold, and without a result: %s", package_id, ", ".join(left))
     return {"hold_id": hold_id, "package_id": package_id, "under_way": left}
 
 
@@ -165,7 +165,7 @@ def find_holds(store: Store, layout: Layout) -> list[Hold]:
     :raises StorageError: when the folder cannot be listed; nothing may be deleted then.
     """
     found = []
-    for hold_id in holds_of(store.list_names(layout.folder)):
+    for hold_id in holds_of(store.list_names(layout.folder, HOLD_PREFIX)):
         _, value = store.read_json(layout.hold(hold_id))
         found.append(_read(hold_id, value))
     return sorted(found, key=lambda hold: hold.hold_id)
@@ -211,7 +211,7 @@ def _open(destination: str, package_id: str) -> tuple[Store, Layout]:
 
 def _find_same(store: Store, layout: Layout, wanted: Mapping[str, Any]) -> str | None:
     """Find a hold in force that this request has placed before."""
-    for hold_id in holds_of(store.list_names(layout.folder)):
+    for hold_id in holds_of(store.list_names(layout.folder, HOLD_PREFIX)):
         _, value = store.read_json(layout.hold(hold_id))
         # One whose release was cut short is on its way out, and no hold to rely on.
         if isinstance(value, dict) and not value.get("released_at") and _origin(value) == _origin(wanted):
@@ -239,7 +239,7 @@ def _write_hold(store: Store, layout: Layout, value: Mapping[str, Any]) -> str:
 
 def _released_before(store: Store, layout: Layout, hold_id: str | None, task: TaskIdentity | None) -> str | None:
     """Find a hold that was released before: the one that is named, else the one that this very task released."""
-    for name in store.list_names(layout.folder):
+    for name in store.list_names(layout.folder, HOLD_PREFIX):
         entry = parse(name)
         if entry is None or entry.kind is not Kind.HOLD or not entry.quarantined:
             continue

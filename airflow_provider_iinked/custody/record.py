@@ -1,5 +1,5 @@
 """
-The custody record: what a copy is, where it came from, and which task proved it. Pure.
+The custody record: what a copy is, where it came from, and which task verified it. Pure.
 
 It is written last, so it exists only when the copy is whole. Its format is versioned; a reader that does not know a
 format refuses it.
@@ -87,7 +87,7 @@ def build_record(
     :param stamp: which task.
     :param provider_version: version of this provider.
     :param package_fields: package fields that the Dag author wants to keep.
-    :param media: what checking that it plays found out; None where that was not asked for.
+    :param media: what checking that it plays found out; None where that was not requested.
     :param copies: URIs of the same recording's copies at the task's other destinations.
     :param lock: the lock that copy and record are written with; None for none.
     :return: the record, ready for JSON.

@@ -39,7 +39,7 @@ def tombstone_problems(tombstone: object, *, package_id: str, meeting_video_id: 
     :param tombstone: the JSON value.
     :param package_id: the package.
     :param meeting_video_id: the recording.
-    :return: the reasons in words; empty when it does.
+    :return: the reasons, as text; empty when it does.
     """
     if not isinstance(tombstone, Mapping):
         return ["the tombstone cannot be read"]
@@ -71,8 +71,8 @@ def erase_copy(
     :param destination: URL below which the package's folder lies.
     :param package_id: the package.
     :param meeting_video_id: the recording.
-    :param reason: why, in words; it stands in the tombstone.
-    :param erased_by: who asked for it, for the tombstone.
+    :param reason: why, as text; it stands in the tombstone.
+    :param erased_by: who requested it, for the tombstone.
     :param stamp: the running task, if there is one.
     :param signer: signs the tombstone; None for nobody.
     :return: the tombstone.
@@ -183,7 +183,7 @@ def _take_back(store: Store, url: str, earlier: _Found | None, signer: DocumentS
 
 
 def _removed_before(earlier: Mapping[str, Any]) -> list[str]:
-    """What an erasure that was asked for before has removed or was about to."""
+    """What an erasure that was requested before has removed or was about to."""
     removed = earlier.get("removed")
     return [name for name in removed if isinstance(name, str)] if isinstance(removed, list) else []
 

@@ -12,6 +12,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final
 
+from airflow_provider_iinked import progress
 from airflow_provider_iinked.arguments import RECHECKS, check_choice
 from airflow_provider_iinked.custody.finding import Finding, Status, Verification
 from airflow_provider_iinked.custody.parallel import ordered_map
@@ -30,7 +31,6 @@ from airflow_provider_iinked.storage.url import check_destination, join
 log = logging.getLogger(__name__)
 
 _TRACES: Final = (Kind.RECORD, Kind.RECEIPT, Kind.TOMBSTONE, Kind.COPY)
-_PROGRESS_EVERY: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,6 @@ class Verifier:
             self._unfinished.append(_Unfinished(folder.package_id, len(ids)))
             for video_id in ids:
                 yield partial(folder.look, video_id)
-            self._progress.count_package()
 
     def _note_verified(self, package_id: str | None = None) -> None:
         """
@@ -184,6 +183,7 @@ class Verifier:
 
     def _note_first(self) -> None:
         done = self._unfinished.popleft()
+        self._progress.count_package()
         if self._log is not None:
             self._log.note(done.package_id)
 
@@ -214,7 +214,7 @@ class _Progress:
         self._packages = packages
         self._packages_done = 0
         self._recordings = 0
-        self._begun = self._logged = time.monotonic()
+        self._log_due = progress.Every()
         self._lock = Lock()
 
     def count_bytes(self, count: int) -> None:
@@ -226,19 +226,16 @@ class _Progress:
 
     def count_recording(self) -> None:
         self._recordings += 1
-        now = time.monotonic()
-        if now - self._logged < _PROGRESS_EVERY:
-            return
-        self._logged = now
-        rate = self.bytes / (now - self._begun)
-        log.info(
-            "Verified %d recordings in %d of %d packages, %.1f MiB, %.1f MiB/s",
-            self._recordings,
-            self._packages_done,
-            self._packages,
-            self.bytes / 2**20,
-            rate / 2**20,
-        )
+        if self._log_due.is_due():
+            line = progress.describe(
+                packages=self._packages,
+                packages_done=self._packages_done,
+                recordings_done=self._recordings,
+                bytes_done=self.bytes,
+                verb="verified",
+                elapsed=self._log_due.elapsed,
+            )
+            log.info("%s", line)
 
 
 @dataclass

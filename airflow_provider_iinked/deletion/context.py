@@ -35,7 +35,7 @@ class DeletionContext:
         self._rules: list[DeletionRules] = []
         self._abandoned = False
 
-    def has_rules(self, rules: DeletionRules) -> None:
+    def add_rules(self, rules: DeletionRules) -> None:
         """
         Take in the rules of a package, which end with everything else.
 
@@ -50,7 +50,7 @@ class DeletionContext:
         :param package_id: its package.
         :param video: the recording as listed.
         :param verification: its verified copies; None where none are needed.
-        :return: True when it is; always where nobody's approval is asked for.
+        :return: True when it is; always where no approval is needed.
         """
         if self.request.approval is None:
             return True
@@ -65,7 +65,7 @@ class DeletionContext:
         return self._abandoned or self.stopped_by is not None or self.api.stopping.is_set()
 
     def goes_on(self) -> bool:
-        """Tell whether the task goes on; note why not when it was told to end."""
+        """Tell whether the task goes on; note why not when it is to end."""
         if self.stopped_by is None and self.api.stopping.is_set():
             self.stop(TaskStoppedError())
         return self.stopped_by is None
@@ -86,7 +86,7 @@ class DeletionContext:
 
     def pause(self, seconds: float) -> None:
         """
-        Wait, unless the task is told to end.
+        Wait, unless the task is to end.
 
         :param seconds: how long.
         """

@@ -76,7 +76,7 @@ class PackageDeletion:
             self.end(error)
             return
         self.outcome.rules = rules
-        context.has_rules(rules)
+        context.add_rules(rules)
         self._finish_already_deleted()
         self._refuse_held()
 
@@ -113,7 +113,8 @@ class PackageDeletion:
             return
         if change.disappeared:
             # Others may delete in the same package at the same time.
-            log.warning("Deleted by something else during this task: %s", ", ".join(change.disappeared))
+            gone = ", ".join(change.disappeared)
+            log.warning("Package %s: deleted by something else during this task: %s", self.target.package_id, gone)
         if self.rules.stopped_by is not None:
             self.end(self.rules.stopped_by)
         for video_id in change.settled:

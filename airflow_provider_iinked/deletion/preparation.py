@@ -81,7 +81,7 @@ class Preparation:
             if listing_problem(verification, video) is not None:
                 return Prepared(verification, verified_at, has_receipt=False)
         if self._context.is_ending():
-            raise StorageError("Its receipt was not written: the task was told to end.")
+            raise StorageError("Its receipt was not written: the task is to end.")
         if not self._context.request.preview:
             self._receipts.open(video, verification)
         elif verification is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Protocol
 
+from airflow_provider_iinked.api.stopping import StopFlag
 from airflow_provider_iinked.models import Video
 
 
@@ -20,7 +20,7 @@ class DeletionApi(Protocol):
         """How often one request may be sent again."""
 
     @property
-    def stopping(self) -> threading.Event:
+    def stopping(self) -> StopFlag:
         """Set when the task is to end; nothing is sent after that."""
 
     def list_videos(self, package_id: str) -> list[Video]:

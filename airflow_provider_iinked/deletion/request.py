@@ -1,4 +1,4 @@
-"""What a deletion is asked for: exactly one way to say it, and nothing that could be read as more. Pure."""
+"""What is to be deleted: exactly one way to say it, and nothing that could be read as more. Pure."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ sent. The rules, in their order:
 3. The list is younger than 60 s when a request is sent.
 4. With ``verified_copies``, every copy was verified at most 10 s before the request, at least ``min_copies`` of them
    lie in different failure domains, and the recording as listed is still what was copied.
-   Where a person's approval is asked for, the recording as listed and verified is the one that was approved.
+   Where a person's approval is needed, the recording as listed and verified is the one that was approved.
 5. The receipt is written before the request.
 6. A verification and a receipt serve one request. A second request for the same recording needs new ones.
 7. One request at a time. After an unclear answer the list is read before anything else is sent.
@@ -238,7 +238,7 @@ class DeletionRules:
             self.stop(
                 UnrequestedDeletionError(
                     f"Asked to delete video {video_id}, the API answered that it also deleted {', '.join(others)}, "
-                    f"not asked for. {_ASK}"
+                    f"not requested. {_ASK}"
                 )
             )
 
@@ -284,7 +284,7 @@ class DeletionRules:
             self.stop(
                 UnrequestedDeletionError(
                     f"After an unclear answer to the deletion of video {unclear.id} the list shows that "
-                    f"{', '.join(missing)}, not asked for, is gone too. {_ASK}"
+                    f"{', '.join(missing)}, not requested, is gone too. {_ASK}"
                 )
             )
         self._gone_before |= _deleted_ids(listing) | {video_id.casefold() for video_id in missing}
@@ -330,7 +330,7 @@ class DeletionRules:
         for recording in self.unconfirmed():
             said = f" (the API had answered: {recording.error})" if recording.error is not None else ""
             recording.error = DeletionNotConfirmedError(
-                f"the list still shows it after its deletion was asked for{said}"
+                f"the list still shows it after its deletion was requested{said}"
             )
 
     # --- inside -------------------------------------------------------------------------------------------------

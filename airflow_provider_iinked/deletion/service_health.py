@@ -33,7 +33,7 @@ class ServiceHealth:
 
     def is_down_after(self, error: IinkedSignError) -> bool:
         """
-        Note that patience with one recording has ended.
+        Note that the retries of one recording are spent.
 
         :param error: what its last request met.
         :return: whether nothing more is to be sent, for any recording.

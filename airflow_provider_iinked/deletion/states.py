@@ -14,7 +14,7 @@ from typing import Final
 
 
 class IllegalStepError(RuntimeError):
-    """The rules were asked for a step out of order: a fault of this provider, never of its user. Nothing was sent."""
+    """A step out of order was requested of the rules: a fault of this provider, never of its user. Nothing was sent."""
 
 
 class RecordingState(StrEnum):
@@ -50,7 +50,7 @@ class Event(StrEnum):
     LISTED_GONE = "a list shows it deleted, or no more"
     REFUSAL_STANDS = "a list shows it live after 400 or 404 with an error code to the first request"
     REFUSAL_DOUBTED = "a list shows it live after another refusal, such as one of a repeated request"
-    PROBLEM = "a check fails, or patience ends"
+    PROBLEM = "a check fails, or the retries are spent"
 
 
 _S: Final = RecordingState

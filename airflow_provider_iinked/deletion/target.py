@@ -30,7 +30,7 @@ def check_exactly_one_target(*, package_given: bool, ids_given: bool, copies_giv
 
 def check_approval_without_preview(*, approval_given: bool, preview: bool) -> None:
     """
-    See that a preview is not given an approval: the preview is what the approval is asked for.
+    See that a preview is not given an approval: the preview is what a person approves.
 
     :param approval_given: whether ``approval`` is given.
     :param preview: ``preview``.

@@ -70,7 +70,7 @@ class RecordingTurn:
             log.error("Video %s: %s", recording.id, recording.error)
 
     def _delete(self, prepared: Future[Prepared] | None) -> None:
-        """Send requests, each after new checks, until the recording is settled or patience ends."""
+        """Send requests, each after new checks, until the recording is settled or the retries are spent."""
         recording = self._recording
         budget = RetryBudget(self._context.api.max_retries)
         while self._request_once(prepared):

@@ -18,7 +18,7 @@ from airflow_provider_iinked.custody.record import (
     recorded_lock,
 )
 from airflow_provider_iinked.deletion.recording import Verification
-from airflow_provider_iinked.exceptions import InvalidArgumentError, VerificationError
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, VerificationError
 from airflow_provider_iinked.models import StoredVideo
 from airflow_provider_iinked.storage import Store
 from airflow_provider_iinked.storage.base import parse_json
@@ -66,30 +66,46 @@ def verify_recording(
         domains.add(store.failure_domain(copy.uri))
         facts.append(found)
         known = [*records, *(other.uri for other in left)]
-        left += [StoredVideo(**{**vars(copy), **places}) for places in _promised(record, copy, known)]
+        left += _promised_copies(open_store, record, copy, known)
     first = copies[0]
     return Verification(
         first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), frozenset(domains)
     )
 
 
-def _promised(record: Mapping[str, Any], copy: StoredVideo, known: Sequence[str]) -> list[dict[str, str]]:
+def _promised_copies(
+    open_store: OpenStore, record: Mapping[str, Any], copy: StoredVideo, known: Sequence[str]
+) -> list[StoredVideo]:
     """
-    Name the places of copies that a record promises and nobody has named yet.
+    Name the copies that a record promises and nobody has named yet.
 
-    A record's URIs are those of the time when it was written: where as many copies are known as it promises, they may
-    have been moved since, and are not looked for at their old places.
+    A record's URIs are those of the time when it was written. Where as many copies are known as it promises, those that
+    are not at their places count as moved.
     """
     promised = record.get("copies") or []
     if not isinstance(promised, list) or not all(isinstance(uri, str) for uri in promised):
         _refuse(copy, ["its custody record does not say where its other copies are"])
-    if len(promised) < len(known):
-        return []
+    moved = len(promised) < len(known)
+    found = []
+    for uri in promised:
+        try:
+            place = check_destination(uri)
+        except InvalidArgumentError:
+            _refuse(copy, [] if moved else ["its custody record names another copy by a URL that cannot be used"])
+            continue
+        places = {"uri": place, "custody_uri": Layout.beside(place).record(copy.meeting_video_id)}
+        other = StoredVideo(**{**vars(copy), **places})
+        if place not in known and (not moved or _is_there(open_store, other)):
+            found.append(other)
+    return found
+
+
+def _is_there(open_store: OpenStore, copy: StoredVideo) -> bool:
+    """Tell whether there is a custody record at a place; a place that cannot be looked at is one of the past."""
     try:
-        others = [uri for uri in map(check_destination, promised) if uri not in known]
-    except InvalidArgumentError:
-        _refuse(copy, ["its custody record names another copy by a URL that cannot be used"])
-    return [{"uri": uri, "custody_uri": Layout.beside(uri).record(copy.meeting_video_id)} for uri in others]
+        return open_store(copy.uri).read_json(copy.custody_uri)[0]
+    except (StorageError, InvalidArgumentError):
+        return False
 
 
 def _verify_copy(

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 _CONFIRM_FOR: Final = 30.0
 """Seconds for which a list that lags behind is read again at the end."""
 _CLEAN_UP_FOR: Final = 3.0
-"""Seconds for receipts when the task is told to end; it is killed soon after."""
+"""Seconds for receipts when the task is to end; it is killed soon after."""
 
 
 def delete_videos(api: DeletionApi, request: DeletionRequest) -> dict[str, Any] | list[dict[str, Any]]:
@@ -105,7 +105,7 @@ class _Deletion:
             self._confirm_all()
             done = True
         finally:
-            # Also when the task is told to end by an exception, at any line above.
+            # Also when an exception ends the task, at any line above.
             if not done:
                 self._context.abandon()
             self._finish()
@@ -179,8 +179,12 @@ class _Deletion:
             if pause <= 0:
                 break
             count = sum(len(package.rules.unconfirmed()) for package in left)
+            named = ", ".join(package.target.package_id for package in left)
             log.info(
-                "The list still shows %d recordings after their deletion; reading it again in %.1f s.", count, pause
+                "The list still shows %d recordings after their deletion; reading it again in %.1f s. Packages: %s",
+                count,
+                pause,
+                named,
             )
             self._context.pause(pause)
             for package in left:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_iinked.download.existing_copy import ExistingCopy, inspect_copy
+from airflow_provider_iinked.download.http import RecordingHosts
 from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.request import DownloadRequest
 from airflow_provider_iinked.download.stopping import StopSignal
@@ -38,6 +39,7 @@ class PackageContext:
     :param max_retries: how often a download is tried again without getting any further.
     :param places: the package's folder at each destination, by the destination's URL.
     :param stop: ends the download.
+    :param hosts: how the hosts of recordings are reached.
     :param examiner: examines recordings before they are published; None for no media check.
     """
 
@@ -48,6 +50,7 @@ class PackageContext:
     max_retries: int
     places: Mapping[str, Place]
     stop: StopSignal
+    hosts: RecordingHosts
     examiner: MediaExaminer | None = None
 
     def inspect(self, destination: str, meeting_video_id: str, video: Video | None) -> ExistingCopy:

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_provider_iinked.api.retries import MAX_TOTAL_WAIT, backoff
 from airflow_provider_iinked.download.hashing import BackgroundSha256
-from airflow_provider_iinked.download.http import HostConnectionError, RecordingHost, RecordingStream
+from airflow_provider_iinked.download.http import (
+    HostConnectionError,
+    RecordingHost,
+    RecordingHosts,
+    RecordingStream,
+)
 from airflow_provider_iinked.download.response import DownloadResponse, ResponseAction, classify_response, known_total
 from airflow_provider_iinked.download.stopping import StopSignal
-from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError, reason_of
+from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, TransferError
 from airflow_provider_iinked.media.container import SNIFF_SIZE, container_suffix, looks_like_page
+from airflow_provider_iinked.storage.errors import advice_on, reason_of_store
 
 if TYPE_CHECKING:
     from airflow_provider_iinked.download.media_check import RecordingCheck
@@ -78,6 +84,7 @@ class RecordingDownloader:
     :param timeout: seconds for connecting, and for each read.
     :param max_retries: how often to try again without getting any further.
     :param stop: ends the download at its next chunk.
+    :param hosts: how the hosts of recordings are reached.
     :param start_check: begins the media check of a recording with a suffix; None for none.
     """
 
@@ -89,13 +96,14 @@ class RecordingDownloader:
         timeout: float,
         max_retries: int,
         stop: StopSignal,
+        hosts: RecordingHosts,
         start_check: Callable[[str], RecordingCheck] | None = None,
     ) -> None:
         self._writer = writer
         self._expected_size = expected_size
         self._max_retries = max_retries
         self._stop = stop
-        self._host = RecordingHost(timeout)
+        self._host = RecordingHost(timeout, hosts)
         self._digest = BackgroundSha256()
         self._started = False
         self._start_check = start_check
@@ -260,7 +268,8 @@ class RecordingDownloader:
             raise
         except Exception as error:
             raise StorageError(
-                f"Writing the copy failed after {self.done} bytes ({reason_of(error)}); nothing was published."
+                f"Writing the copy failed after {self.done} bytes ({reason_of_store(error)}); nothing was published. "
+                f"{advice_on(error)}"
             ) from None
 
     def _check_stop(self) -> None:

@@ -20,7 +20,7 @@ def partial_failure_error(
     :return: the error to raise.
     """
     done = ", ".join(copied) or "none"
-    reasons = "; ".join(f"{video_id}: {error}" for video_id, error in failures.items())
+    reasons = "; ".join(f"{video_id}: {str(error).rstrip('.')}" for video_id, error in failures.items())
     return most_retryable(
         failures.values(),
         f"Package {package_id}: {len(failures)} recordings could not be copied to {folders}: {reasons}. "

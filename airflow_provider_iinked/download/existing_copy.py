@@ -154,7 +154,7 @@ def read_through(store: Store, stored: StoredVideo, record: Mapping[str, Any]) -
     :param store: the storage.
     :param stored: names the copy.
     :param record: its stored record.
-    :return: the differences in words; empty when it agrees.
+    :return: the differences, as text; empty when it agrees.
     :raises StorageError: when it cannot be read.
     """
     read = store.sha256(stored.uri)

@@ -11,10 +11,15 @@ _MAX_AHEAD: Final = 8
 
 
 class BackgroundSha256:
-    """sha256 of a stream of chunks; at most a few chunks are held at a time."""
+    """
+    sha256 of a stream of chunks; at most a few chunks are held at a time.
+
+    The thread begins with the second chunk: where there is one only, handing it over would take longer than hashing it.
+    """
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
+        self._first = b""
         self._chunks: queue.Queue[bytes | None] = queue.Queue(_MAX_AHEAD)
         self._thread: threading.Thread | None = None
 
@@ -25,8 +30,13 @@ class BackgroundSha256:
         :param data: the chunk.
         """
         if self._thread is None:
+            if not self._first:
+                self._first = data
+                return
             self._thread = threading.Thread(target=self._work, name="sha256", daemon=True)
             self._thread.start()
+            self._chunks.put(self._first)
+            self._first = b""
         self._chunks.put(data)
 
     def _work(self) -> None:
@@ -43,4 +53,7 @@ class BackgroundSha256:
             self._chunks.put(None)
             self._thread.join()
             self._thread = None
+        elif self._first:
+            self._hash.update(self._first)
+            self._first = b""
         return self._hash.hexdigest()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -19,11 +18,12 @@ from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from airflow_provider_iinked.api.answer_cutoff import CutOffConnection
 from airflow_provider_iinked.api.errors import root_cause
-from airflow_provider_iinked.api.network import USER_AGENT, find_route
+from airflow_provider_iinked.api.live_connections import LiveConnections, live_adapter
+from airflow_provider_iinked.api.network import USER_AGENT, Route, find_route
 from airflow_provider_iinked.api.settings import is_loopback
 from airflow_provider_iinked.exceptions import TransferError
 
@@ -101,17 +101,49 @@ class RecordingStream:
             self._response.close()
 
 
+class RecordingHosts:
+    """How the hosts of recordings are reached: found out once a task, with one TLS context. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._adapter = live_adapter(LiveConnections(), CutOffConnection)
+        self._routes: dict[str, Route] = {}
+
+    def connection(self, origin: requests.PreparedRequest, live: LiveConnections) -> tuple[Any, Any, Route]:
+        """
+        Make a connection to a host, through the proxy of the environment where there is one.
+
+        :param origin: a request to the host's root.
+        :param live: takes note of the connection.
+        :return: the connection, not open yet; the pool that made it; the way that it goes.
+        :raises ConnectionSettingsError: when the environment names a way that cannot be gone.
+        """
+        url = origin.url or ""
+        route = self._routes.get(url)
+        if route is None:
+            route = self._routes[url] = find_route(url)
+        proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
+        pool: Any = self._adapter.get_connection_with_tls_context(origin, route.ca_bundle, proxies=proxies)
+        connection = pool._new_conn()
+        connection.live = live
+        if pool.scheme == "https":
+            # Left to itself it reads the bundle for each connection, which takes longer than a small recording.
+            connection.ssl_context, connection.ca_certs, connection.ca_cert_dir = route.tls_context(), None, None
+        return connection, pool, route
+
+
 class RecordingHost:
     """
     The way to a recording's host. One request at a time; each goes over a new connection, since a host may close the
     old one after any response.
 
     :param timeout: seconds for connecting, and for each read.
+    :param hosts: how hosts are reached.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, hosts: RecordingHosts) -> None:
         self._timeout = timeout
-        self._adapter = HTTPAdapter()
+        self._hosts = hosts
+        self._live = LiveConnections()
         self._connection: Any = None
         self._proxy_headers: Mapping[str, str] = {}
         self._closed = False
@@ -139,20 +171,19 @@ class RecordingHost:
         try:
             self._connect(url)
             self._connection.sock.sendall(self._head(url, headers))
-            response = HTTPResponse(self._connection.sock, method="GET")
+            response = self._connection.response_class(self._connection.sock, method="GET")
             response.begin()
+            # The clock was for the head: a large recording takes as long as it takes.
+            self._connection.answer_clock = None
+            self._connection.sock.settimeout(self._timeout)
             return RecordingStream(response)
         except (requests.RequestException, HTTPException, HTTPError, OSError, ValueError, AttributeError) as error:
             raise _not_reached(error) from None
 
     def _connect(self, url: str) -> None:
-        """Open a connection, through the proxy of the environment where there is one."""
+        """Open a connection."""
         self._drop()
-        origin = _origin(url)
-        route = find_route(origin.url or "")
-        proxies = {"http": route.proxy, "https": route.proxy} if route.proxy else {}
-        pool: Any = self._adapter.get_connection_with_tls_context(origin, route.ca_bundle, proxies=proxies)
-        connection = pool._new_conn()
+        connection, pool, route = self._hosts.connection(_origin(url), self._live)
         connection.timeout = self._timeout
         self._connection = connection
         self._proxy_headers = pool.proxy_headers if pool.proxy is not None and pool.scheme == "http" else {}
@@ -199,20 +230,14 @@ class RecordingHost:
                 connection.close()
 
     def close(self) -> None:
-        """Close the socket; another thread's read of it ends at once. May be called again."""
+        """Close the socket; another thread's read or handshake ends at once. May be called again."""
         self._closed = True
-        sock = getattr(self._connection, "sock", None)
-        # Not the method of a TLS socket: it takes the session away from under the thread that reads.
-        plain = getattr(sock, "socket", sock)
-        if isinstance(plain, socket.socket):
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(plain, socket.SHUT_RDWR)
+        self._live.stop()
 
     def release(self) -> None:
         """Free the socket. Call it in the thread that reads, or when none does."""
         self._closed = True
         self._drop()
-        self._adapter.close()
 
 
 def request_target(url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -20,10 +20,11 @@ from airflow_provider_iinked.custody.record import (
 )
 from airflow_provider_iinked.download.downloader import DownloadedRecording
 from airflow_provider_iinked.download.existing_copy import read_through
-from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, VerificationError, reason_of
+from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, VerificationError
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import ObjectInfo, Store, Upload
 from airflow_provider_iinked.storage.base import json_bytes, parse_json
+from airflow_provider_iinked.storage.errors import storage_error
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.quarantine import quarantine
@@ -35,6 +36,32 @@ log = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 3
 _SETTLE = 0.5
+_MAX_LOOKS = 120
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A published copy, what the store said of it then, and whether the store refuses later writers of its name."""
+
+    uri: str
+    custody_uri: str
+    info: ObjectInfo
+    keeps_name: bool
+
+
+@dataclass(frozen=True)
+class PublishedCopy:
+    """
+    A copy under its final name.
+
+    :param uri: its URI.
+    :param info: what the store shows there; or the verified copy of another run that has its record already.
+    :param keeps_name: whether the store refuses later writers of its name.
+    """
+
+    uri: str
+    info: ObjectInfo | StoredVideo
+    keeps_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,69 +84,126 @@ class Publisher:
     package_fields: Mapping[str, Any]
     signer: DocumentSigner | None = None
 
-    def publish(
+    def publish(self, video: Video, recording: DownloadedRecording, upload: Upload) -> PublishedCopy:
+        """
+        Publish a copy; or find that another run has done so, and verify its copy.
+
+        :param video: the recording as listed.
+        :param recording: what was downloaded.
+        :param upload: its whole copy, not visible yet.
+        :return: the copy, for :meth:`record`.
+        :raises VerificationError: when another run's record and copy do not agree.
+        :raises StorageError: when the storage fails.
+        """
+        uri = upload.url
+        claimed = self._claim_name(video, recording, upload, Layout.beside(uri).record(video.meeting_video_id))
+        if isinstance(claimed, StoredVideo):
+            return PublishedCopy(uri, claimed)
+        if claimed is None or claimed.size != recording.size:
+            raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
+        return PublishedCopy(uri, claimed, upload.keeps_name)
+
+    def record(
         self,
         video: Video,
         recording: DownloadedRecording,
-        upload: Upload,
+        published: PublishedCopy,
         *,
         copies: Sequence[str] = (),
         lock: Lock | None = None,
     ) -> StoredVideo:
         """
-        Publish a copy, then its record; or find that another run has done so, verify its copy and drop ours.
+        Write the record of a published copy; or find that another run has done so, verify its copy and drop ours.
 
         :param video: the recording as listed.
         :param recording: what was downloaded.
-        :param upload: its whole copy, not visible yet.
+        :param published: the copy.
         :param copies: URIs of its copies at the other destinations.
         :param lock: the lock that copy and record get, and that is read back; None for none.
         :return: where copy and record are.
         :raises VerificationError: when another run's record and copy do not agree.
         :raises StorageError: when the storage fails.
         """
-        uri = upload.url
-        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
-        claimed = self._claim_name(video, recording, upload, custody_uri)
-        if isinstance(claimed, StoredVideo):
-            return self._locked(claimed, lock)
-        if claimed is None or claimed.size != recording.size:
-            raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
+        uri, info = published.uri, published.info
+        if isinstance(info, StoredVideo):
+            return self._locked(info, lock)
         if lock is not None:
             self.store.ensure_lock(uri, lock)
-        record = self._record(video, recording, uri, claimed, copies, lock)
-        stored = StoredVideo(
-            self.package_id, video.meeting_video_id, uri, recording.size, recording.sha256, custody_uri
-        )
-        if not self._create_record(stored, record, lock):
-            winner = self._verify_winner(video, custody_uri)
-            if winner.uri != uri:
-                # The other run's copy has another suffix: ours would be there without a record.
-                self._remove(uri)
-            return self._locked(winner, lock)
-        return self._locked(stored, lock)
+        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
+        copy = _Copy(uri, custody_uri, info, published.keeps_name)
+        return self._locked(self._record(video, recording, copy, copies=copies, lock=lock), lock)
 
     def _record(
+        self, video: Video, recording: DownloadedRecording, copy: _Copy, *, copies: Sequence[str], lock: Lock | None
+    ) -> StoredVideo:
+        """
+        Write the record of a published copy; no record may stay that stands for bytes that are not there.
+
+        Another run may have set our copy aside, or we its copy, or either may have written over the other's where a
+        store knows no conditions. So whoever finds a record that does not agree sets it aside if their own bytes are
+        the ones that are there, and writes their own.
+        """
+        own = StoredVideo(
+            self.package_id, video.meeting_video_id, copy.uri, recording.size, recording.sha256, copy.custody_uri
+        )
+        for _ in range(_MAX_ATTEMPTS):
+            record = self._build_record(video, recording, copy, copies, lock)
+            if self._create_record(own, record, lock):
+                if copy.keeps_name or _is_same(copy.info, self.store.info(copy.uri)):
+                    return own
+            else:
+                winner, problems = self._verified_winner(video, copy.custody_uri)
+                if winner is not None and not problems:
+                    if winner.uri != copy.uri:
+                        # The other run's copy has another suffix: ours would be there without a record.
+                        self._remove(copy.uri)
+                    return winner
+                if winner is None or winner.uri != copy.uri:
+                    raise _disagrees(video, copy.custody_uri, problems)
+            copy = self._withdraw_record(recording, copy)
+        raise StorageError(f"{copy.custody_uri} could not be written: others take its name again and again.")
+
+    def _create_record(self, stored: StoredVideo, record: Mapping[str, Any], lock: Lock | None) -> bool:
+        if self.signer is None:
+            return self.store.create_json(stored.custody_uri, record, lock=lock)
+        return self.signer.create_record(self.store, stored, json_bytes(record), lock=lock)
+
+    def _withdraw_record(self, recording: DownloadedRecording, copy: _Copy) -> _Copy:
+        """Set a record aside that does not stand for what is there; return our copy if that is what is there."""
+        self._settle(copy.uri)
+        seen = self.store.identity(copy.custody_uri)
+        is_ours = self.store.sha256(copy.uri) == (recording.sha256, recording.size)
+        stored = stored_beside(self.store.read_json(copy.custody_uri)[1], copy.custody_uri)
+        claims = (stored.sha256, stored.size) if stored is not None and stored.uri == copy.uri else None
+        if is_ours or claims == (recording.sha256, recording.size):
+            quarantine(self.store, copy.custody_uri, "another run wrote its copy at the same time", seen=seen)
+        info = self.store.info(copy.uri)
+        if not is_ours or info is None:
+            raise StorageError(
+                f"Another run wrote other bytes to {copy.uri} at the same time; the record of these is not kept. "
+                "Clear the task when no other run is at work there."
+            )
+        return replace(copy, info=info)
+
+    def _build_record(
         self,
         video: Video,
         recording: DownloadedRecording,
-        uri: str,
-        info: ObjectInfo,
+        copy: _Copy,
         copies: Sequence[str],
         lock: Lock | None,
     ) -> dict[str, Any]:
-        """Build the custody record of the copy, as the store shows it now."""
         return build_record(
             api_base=self.api_base,
             package_id=self.package_id,
             video=video,
             copy=VerifiedCopy(
-                uri=uri,
+                uri=copy.uri,
                 size=recording.size,
                 sha256=recording.sha256,
                 content_type=recording.content_type,
-                validator=info.validator,
-                modified=None if info.validator else info.modified,
+                validator=copy.info.validator,
+                modified=None if copy.info.validator else copy.info.modified,
             ),
             time=pendulum.now("UTC").isoformat(),
             stamp=self.task,
@@ -129,11 +213,6 @@ class Publisher:
             copies=copies,
             lock=lock,
         )
-
-    def _create_record(self, stored: StoredVideo, record: Mapping[str, Any], lock: Lock | None) -> bool:
-        if self.signer is None:
-            return self.store.create_json(stored.custody_uri, record, lock=lock)
-        return self.signer.create_record(self.store, stored, json_bytes(record), lock=lock)
 
     def _locked(self, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
         """Read back the locks of copy and record."""
@@ -151,6 +230,7 @@ class Publisher:
             try:
                 return upload.publish()
             except FileExistsError:
+                self._settle(uri)
                 seen = self.store.identity(uri)
                 if self.store.read_json(custody_uri)[0]:
                     return self._verify_winner(video, custody_uri)
@@ -161,14 +241,27 @@ class Publisher:
             except IinkedSignError:
                 raise
             except Exception as error:
-                raise StorageError(
-                    f"{uri} could not be published ({reason_of(error)}). Check the storage and its connection; "
-                    "clearing the task is safe."
-                ) from None
+                raise storage_error("publish", uri, error) from None
         raise StorageError(f"{uri} could not be published: others take its name again and again.")
+
+    def _settle(self, uri: str) -> None:
+        """Where a copy can be seen before it is whole, wait while it still changes."""
+        seen, again = None, self.store.identity(uri) if self.store.shows_unfinished else None
+        for _ in range(_MAX_LOOKS):
+            if again == seen:
+                return
+            time.sleep(_SETTLE)
+            seen, again = again, self.store.identity(uri)
 
     def _verify_winner(self, video: Video, custody_uri: str) -> StoredVideo:
         """Verify the copy of the run that published first."""
+        stored, problems = self._verified_winner(video, custody_uri)
+        if stored is None or problems:
+            raise _disagrees(video, custody_uri, problems)
+        return stored
+
+    def _verified_winner(self, video: Video, custody_uri: str) -> tuple[StoredVideo | None, list[str]]:
+        """Check the copy of the run that published first; say what does not agree."""
         stored, problems = self._check_winner(video, custody_uri)
         for _ in range(_MAX_ATTEMPTS - 1):
             if not problems:
@@ -176,13 +269,9 @@ class Publisher:
             # A store whose rename is a copy shows it unfinished while yet another run takes the same name.
             time.sleep(_SETTLE)
             stored, problems = self._check_winner(video, custody_uri)
-        if stored is None or problems:
-            raise VerificationError(
-                f"Another run published video {video.meeting_video_id}, but its copy does not agree with its record: "
-                f"{'; '.join(problems)}. Check {custody_uri}; move it and its copy away, then clear the task."
-            )
-        log.info("Video %s was published by another run meanwhile; its copy is verified.", video.meeting_video_id)
-        return stored
+        if not problems:
+            log.info("Video %s was published by another run meanwhile; its copy is verified.", video.meeting_video_id)
+        return stored, problems
 
     def _check_winner(self, video: Video, custody_uri: str) -> tuple[StoredVideo | None, list[str]]:
         data = self.store.read_bytes(custody_uri)
@@ -204,3 +293,17 @@ class Publisher:
             self.store.remove(uri)
         except StorageError as error:
             log.warning("A copy without a record could not be removed: %s", error)
+
+
+def _disagrees(video: Video, custody_uri: str, problems: Sequence[str]) -> VerificationError:
+    return VerificationError(
+        f"Another run published video {video.meeting_video_id}, but its copy does not agree with its record: "
+        f"{'; '.join(problems)}. Check {custody_uri}; move it and its copy away, then clear the task."
+    )
+
+
+def _is_same(published: ObjectInfo, found: ObjectInfo | None) -> bool:
+    """Tell whether an object is still the one that was published; an answer to a write may say less than a look."""
+    if found is None or (found.size, found.validator) != (published.size, published.validator):
+        return False
+    return found.validator is not None or found.identity == published.identity

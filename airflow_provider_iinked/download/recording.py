@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from airflow_provider_iinked.download.context import PackageContext
 from airflow_provider_iinked.download.downloader import (
@@ -17,7 +18,7 @@ from airflow_provider_iinked.download.downloader import (
 )
 from airflow_provider_iinked.download.existing_copy import CopyState
 from airflow_provider_iinked.download.media_check import RecordingCheck
-from airflow_provider_iinked.download.publication import Publisher
+from airflow_provider_iinked.download.publication import PublishedCopy, Publisher
 from airflow_provider_iinked.download.workers import WorkerPool
 from airflow_provider_iinked.download.writers import FanOutWriter, SingleWriter, UploadOpener
 from airflow_provider_iinked.exceptions import (
@@ -37,6 +38,8 @@ from airflow_provider_iinked.storage.quarantine import quarantine
 from airflow_provider_iinked.storage.url import join
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NOT_LISTED = "not listed by the platform"
 DELETED = "deleted on the platform"
@@ -146,14 +149,17 @@ class RecordingCopy:
                 timeout=self._context.timeout,
                 max_retries=self._context.max_retries,
                 stop=self._context.stop,
+                hosts=self._context.hosts,
                 start_check=self._start_check if self._context.examiner is not None else None,
             )
 
-    def download(self, url: str) -> None:
+    def download(self, url: str) -> Callable[[], None]:
         """
-        Download the recording, then publish and record each copy.
+        Download the recording, then publish each copy.
 
         :param url: the signed URL.
+        :return: writes the records of the copies. It is to be called, in any thread, also when the task ends: a copy
+            without a record has to be read again by the next run.
         :raises UrlExpiredError: when a fresh URL is needed; what arrived so far is kept.
         :raises IinkedSignError: when a copy cannot be made; whole copies at other destinations stay.
         """
@@ -163,7 +169,8 @@ class RecordingCopy:
             recording = self._downloader.run(url)
             with self._downloader.storing():
                 self._writer.finish()
-                self._publish(recording, self._writer.uploads, self._writer.failures)
+                published = self._publish(recording, self._writer.uploads)
+                failures = {**self._writer.failures, **published.failures}
         except UrlExpiredError:
             if self._context.stop.requested:
                 self.abandon()
@@ -172,35 +179,39 @@ class RecordingCopy:
             self.abandon()
             raise
         self.abandon()
+        return partial(self._record, recording, published.results, failures)
 
-    def _publish(
-        self,
-        recording: DownloadedRecording,
-        uploads: Mapping[str, Upload],
-        failures: Mapping[str, IinkedSignError],
-    ) -> None:
+    def _publish(self, recording: DownloadedRecording, uploads: Mapping[str, Upload]) -> _AtEach[PublishedCopy]:
         if self._context.stop.requested:
             raise TransferError(STOPPED)
         self._compare_with_valid(recording)
-        failed = dict(failures)
-        pool = WorkerPool(len(uploads) - 1)
-        calls = {url: self._publishing(recording, url, upload) for url, upload in uploads.items()}
-        running = {url: pool.submit(call) for url, call in list(calls.items())[1:]}
-        first = next(iter(calls), None)
-        if first is not None:
-            running[first] = _run_here(calls[first])
-        pool.close()
-        for url, future in running.items():
-            try:
-                self._published[url] = future.result()
-            except IinkedSignError as error:
-                failed[url] = error
+        return _at_each(
+            {
+                destination: partial(self._publisher(destination).publish, self.video, recording, upload)
+                for destination, upload in uploads.items()
+            }
+        )
+
+    def _record(
+        self,
+        recording: DownloadedRecording,
+        published: Mapping[str, PublishedCopy],
+        failures: Mapping[str, IinkedSignError],
+    ) -> None:
+        """Write and sign the records of the copies that were published."""
+        recorded = _at_each(
+            {
+                destination: partial(self._record_one, recording, destination, copy)
+                for destination, copy in published.items()
+            }
+        )
+        self._published.update(recorded.results)
         if self._context.request.retention is not None and self._lock() is None:
             log.warning(
                 "Video %s: retain_for has ended already, counted from when it was made; its copy is not locked.",
                 self.meeting_video_id,
             )
-        for stored in self._published.values():
+        for stored in recorded.results.values():
             log.info(
                 "Video %s: copied to %s, %d bytes, sha256 %s.",
                 self.meeting_video_id,
@@ -208,33 +219,24 @@ class RecordingCopy:
                 stored.size,
                 stored.sha256,
             )
-        if failed:
+        if failed := {**failures, **recorded.failures}:
             raise self._failed_destinations(failed)
 
-    def _publishing(
-        self, recording: DownloadedRecording, destination: str, upload: Upload
-    ) -> Callable[[], StoredVideo]:
-        context = self._context
-        publisher = Publisher(
-            context.places[destination].store,
-            context.api_base,
-            context.package_id,
-            context.request.task,
-            self._fields,
-            context.request.signer,
-        )
-        name = name_of(upload.url)
-        lock = self._lock()
+    def _record_one(self, recording: DownloadedRecording, destination: str, copy: PublishedCopy) -> StoredVideo:
+        publisher = self._publisher(destination)
+        name = name_of(copy.uri)
         others = [
             self._valid[url].uri if url in self._valid else join(place.folder, name)
-            for url, place in context.places.items()
+            for url, place in self._context.places.items()
             if url != destination
         ]
+        return publisher.record(self.video, recording, copy, copies=others, lock=self._lock())
 
-        def publish() -> StoredVideo:
-            return publisher.publish(self.video, recording, upload, copies=others, lock=lock)
-
-        return publish
+    def _publisher(self, destination: str) -> Publisher:
+        context = self._context
+        store = context.places[destination].store
+        request = context.request
+        return Publisher(store, context.api_base, context.package_id, request.task, self._fields, request.signer)
 
     def _compare_with_valid(self, recording: DownloadedRecording) -> None:
         for stored in self._valid.values():
@@ -264,7 +266,7 @@ class RecordingCopy:
         return lambda suffix, size: place.store.upload(layout.copy(self.meeting_video_id, suffix), size, lock=lock)
 
     def _lock(self) -> Lock | None:
-        """The lock of copy and record; none where none is asked for, or its time has passed already."""
+        """The lock of copy and record; none without retain_for, or when its time has passed already."""
         retention = self._context.request.retention
         if retention is None:
             return None
@@ -345,10 +347,25 @@ class MissingRecording:
         return tuple(found)
 
 
-def _run_here(call: Callable[[], StoredVideo]) -> Future[StoredVideo]:
-    future: Future[StoredVideo] = Future()
-    try:
-        future.set_result(call())
-    except IinkedSignError as error:
-        future.set_exception(error)
-    return future
+@dataclass(frozen=True)
+class _AtEach(Generic[T]):
+    """What came of the same call at each destination."""
+
+    results: Mapping[str, T]
+    failures: Mapping[str, IinkedSignError]
+
+
+def _at_each(calls: Mapping[str, Callable[[], T]]) -> _AtEach[T]:
+    """Make a call for each destination side by side, the first of them in this thread."""
+    first, *others = calls or [""]
+    pool = WorkerPool(len(others))
+    running = {destination: pool.submit(calls[destination]) for destination in others}
+    results: dict[str, T] = {}
+    failures: dict[str, IinkedSignError] = {}
+    for destination, call in calls.items():
+        try:
+            results[destination] = call() if destination == first else running[destination].result()
+        except IinkedSignError as error:
+            failures[destination] = error
+    pool.close()
+    return _AtEach(results, failures)

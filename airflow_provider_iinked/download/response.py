@@ -28,7 +28,7 @@ class ResponseAction(Enum):
     NEW_URL = auto()
     """The signed URL has ended."""
     TRY_AGAIN = auto()
-    """The host is in trouble."""
+    """The host has an internal error."""
     GIVE_UP = auto()
     """The host refuses."""
 
@@ -108,7 +108,7 @@ def classify_response(
     Decide what a response means.
 
     :param response: its head.
-    :param offset: how many bytes are fetched so far; above 0, a range from there was asked for.
+    :param offset: how many bytes are fetched so far; above 0, a range from there was requested.
     :param validator: what the range was made conditional on.
     :param total: the whole length, where an earlier response gave it.
     :return: what to do.
@@ -128,7 +128,7 @@ def _read_part(response: DownloadResponse, *, offset: int, validator: str | None
         same = response.validator == validator
         fits = part is not None and part[0] == offset and part[1] in (None, total)
         return ResponseAction.REST if same and fits else ResponseAction.START_OVER
-    # A host may answer in parts although it was asked for all; the rest is then fetched as after a break.
+    # A host may answer in parts although all was requested; the rest is then fetched as after a break.
     return ResponseAction.WHOLE if part is not None and part[0] == 0 and part[1] is not None else ResponseAction.GIVE_UP
 
 

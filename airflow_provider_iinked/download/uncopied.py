@@ -102,18 +102,18 @@ def without_copies(
     """
     stores = {url: open_store(url) for url in destinations}
     uncopied: dict[str, dict[str, float]] = {}
-    trouble: list[StorageError] = []
+    errors: list[StorageError] = []
     with ThreadPoolExecutor(max_parallel, thread_name_prefix="iinked-copies") as pool:
         copied = ordered_map(pool, partial(_copied_ids, stores), found, ahead=2 * max_parallel)
         for (package_id, ends), ids in zip(found.items(), copied, strict=True):
             if isinstance(ids, StorageError):
                 log.warning("Package %s counts as not copied: %s", package_id, ids)
-                trouble.append(ids)
+                errors.append(ids)
                 ids = frozenset()
             if rest := {video_id: end for video_id, end in ends.items() if video_id.casefold() not in ids}:
                 uncopied[package_id] = rest
-    if trouble and len(trouble) == len(found):
-        raise trouble[0]
+    if errors and len(errors) == len(found):
+        raise errors[0]
     return uncopied
 
 

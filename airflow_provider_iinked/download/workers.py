@@ -25,6 +25,7 @@ class WorkerPool:
         self._size = size
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """
@@ -35,11 +36,12 @@ class WorkerPool:
         """
         future: Future[T] = Future()
         self._calls.put((future, call))
-        if len(self._threads) < self._size:
-            name = f"iinked-download-{len(self._threads) + 1}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        with self._lock:
+            if len(self._threads) < self._size:
+                name = f"iinked-download-{len(self._threads) + 1}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
         return future
 
     def _work(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -22,6 +23,7 @@ from airflow_provider_iinked.download.api import RecordingApi
 from airflow_provider_iinked.download.context import PackageContext, Place
 from airflow_provider_iinked.download.downloader import STOPPED, UrlExpiredError
 from airflow_provider_iinked.download.errors import batch_failure_error
+from airflow_provider_iinked.download.http import RecordingHosts
 from airflow_provider_iinked.download.log_masking import UrlMasker
 from airflow_provider_iinked.download.media_check import MediaExaminer
 from airflow_provider_iinked.download.package import PackageDownload
@@ -104,14 +106,17 @@ class _Download:
         self._unlisted = deque(request.packages.ids)
         self._ready: deque[tuple[PackageDownload, RecordingCopy | MissingRecording]] = deque()
         self._running: dict[Future[Any], Callable[[], None]] = {}
+        self._finishing: dict[Future[Any], Callable[[], None]] = {}
         self._copying: dict[int, RecordingCopy] = {}
         self._results: dict[str, list[StoredVideo]] = {}
         self._errors: dict[str, IinkedSignError] = {}
         self._not_begun: list[str] = []
         self._recordings_done = self._bytes_done = 0
         self._pool = WorkerPool(request.max_parallel)
+        self._records = WorkerPool(request.max_parallel) if request.max_parallel > 1 else None
         self._progress = Progress()
         self._masker = UrlMasker()
+        self._hosts = RecordingHosts()
 
     def run(self) -> list[StoredVideo]:
         request = self._request
@@ -130,18 +135,20 @@ class _Download:
             self._stop.request()
             self._pool.close()
             cleaner.join(2 * _STOP_GRACE)
+            if self._records is not None:
+                self._records.close()
         return self._result()
 
     def _work(self) -> None:
-        while self._unlisted or self._ready or self._running:
+        while self._unlisted or self._ready or self._running or self._finishing:
             if self._stop.requested:
                 raise TaskStoppedError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
             self._list_packages()
-            while self._ready and len(self._running) < self._request.max_parallel:
+            while self._ready and max(len(self._running), len(self._finishing)) < self._request.max_parallel:
                 self._submit(*self._ready.popleft())
-            done, _ = wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
+            done, _ = wait([*self._running, *self._finishing], timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in done:
-                self._running.pop(future)()
+                (self._running if future in self._running else self._finishing).pop(future)()
             if self._progress.is_due:
                 transfers = [(copy.meeting_video_id, copy) for copy in self._copying.values()]
                 self._progress.log(transfers, self._state())
@@ -152,7 +159,10 @@ class _Download:
         copies = tuple(self._copying.values())
         for copy in copies:
             copy.close_socket()
-        wait(tuple(self._running), timeout=_STOP_GRACE if copies else 0)
+        running = tuple(self._running)
+        until = time.monotonic() + (_STOP_GRACE if copies else 0)
+        wait(running, timeout=max(0.0, until - time.monotonic()))
+        wait((*self._finishing, *_handed_on(running)), timeout=max(0.0, until - time.monotonic()))
         for copy in copies:
             if not copy.interrupt(timeout=0.1):
                 log.warning(
@@ -196,6 +206,7 @@ class _Download:
             max_retries=settings.max_retries,
             places={url: Place(store, Layout.of(url, package_id).folder) for url, store in self._stores.items()},
             stop=self._stop,
+            hosts=self._hosts,
             examiner=self._examiner,
         )
 
@@ -286,15 +297,37 @@ class _Download:
             self._fail(package, recording, error)
             return
         self._copying[id(recording)] = recording
-        self._start(partial(recording.download, url), partial(self._collect, package, recording))
+        self._start(partial(self._download, recording, url), partial(self._collect, package, recording))
 
-    def _collect(self, package: PackageDownload, recording: RecordingCopy, future: Future[None]) -> None:
+    def _download(self, recording: RecordingCopy, url: str) -> Future[None]:
+        """
+        In a worker: fetch and publish; the records are written in another one, while this one fetches the next.
+
+        They are handed on here, not in the task's own thread, which may have been told to end meanwhile.
+        """
+        write_records = recording.download(url)
+        if self._records is not None:
+            return self._records.submit(write_records)
+        write_records()
+        written: Future[None] = Future()
+        written.set_result(None)
+        return written
+
+    def _collect(self, package: PackageDownload, recording: RecordingCopy, future: Future[Future[None]]) -> None:
         """Note what a worker has done, or let it go on with a fresh URL."""
         try:
-            future.result()
+            written = future.result()
         except UrlExpiredError as expired:
             log.info("Video %s: %s; requesting a fresh URL.", recording.meeting_video_id, expired)
             self._submit_download(package, recording, fresh=True)
+        except IinkedSignError as error:
+            self._fail(package, recording, error)
+        else:
+            self._finishing[written] = partial(self._collect_records, package, recording, written)
+
+    def _collect_records(self, package: PackageDownload, recording: RecordingCopy, written: Future[None]) -> None:
+        try:
+            written.result()
         except IinkedSignError as error:
             self._fail(package, recording, error)
         else:
@@ -341,6 +374,12 @@ class _Download:
         if problems := listing_mismatches({"video": video.public_fields()}, now):
             raise TransferError(f"it changed while it was being copied: {'; '.join(problems)}")
         return now
+
+
+def _handed_on(running: Sequence[Future[Any]]) -> list[Future[None]]:
+    """The records of copies that were published after the task's own thread had stopped to look."""
+    ended = [future for future in running if future.done() and not future.cancelled() and future.exception() is None]
+    return [future.result() for future in ended if isinstance(future.result(), Future)]
 
 
 def _open_stores(destinations: Sequence[str], token: str | None) -> dict[str, Store]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, most_retryable, reason_of
 from airflow_provider_iinked.storage import Upload
+from airflow_provider_iinked.storage.errors import storage_error
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +207,7 @@ class _Branch:
         except IinkedSignError as error:
             self._fail(error)
         except Exception as error:
-            self._fail(StorageError(f"Writing the copy to {self._url} failed ({reason_of(error)})"))
+            self._fail(storage_error("write the copy", self._url, error))
         if self._cancelled.is_set() and self.upload is not None:
             discard_upload(self.upload)
 

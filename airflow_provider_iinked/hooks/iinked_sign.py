@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
@@ -14,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 from airflow_provider_iinked.api import protocol
 from airflow_provider_iinked.api.package_list import PackageFilterArguments, PackageFilters, PackagePages
 from airflow_provider_iinked.api.settings import ApiSettings, read_settings, unknown_extras
+from airflow_provider_iinked.api.stopping import StopFlag
 from airflow_provider_iinked.api.sync_client import SyncClient
 from airflow_provider_iinked.arguments import DEFAULT_CONN_ID, check_id, require_int
 from airflow_provider_iinked.exceptions import (
@@ -63,7 +63,7 @@ class IinkedSignHook(BaseHook):
     def __init__(self, iinked_sign_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.iinked_sign_conn_id = iinked_sign_conn_id
-        self.stopping = threading.Event()
+        self.stopping = StopFlag()
         self._delete_by_short_path = False
         self._shared: SharedClient | None = None
 
@@ -139,8 +139,10 @@ class IinkedSignHook(BaseHook):
         self.client.wait_for_slot()
 
     def stop(self) -> None:
-        """Send nothing more, from any thread: for ``on_kill``. The request on its way is completed."""
+        """Send nothing more, from any thread: for ``on_kill``. What only reads is broken off, a deletion completed."""
         self.stopping.set()
+        if "client" in self.__dict__:
+            self.client.stop()
 
     def get_conn(self) -> requests.Session:
         """
@@ -361,7 +363,7 @@ async def aread_settings(iinked_sign_conn_id: str) -> ApiSettings:
 
 
 def _explain(error: Exception) -> str:
-    """Say for the connection form what kind of trouble it is, then the details."""
+    """Say for the connection form what kind of error it is, then the details."""
     kinds: tuple[tuple[type[Exception], str], ...] = (
         (UnknownHostError, "Unknown host"),
         (CertificateError, "Certificate not accepted"),

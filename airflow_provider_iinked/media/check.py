@@ -27,7 +27,7 @@ from airflow_provider_iinked.media.report import Depth, Report
 _CHILD: Final = "airflow_provider_iinked.media.child"
 _LEAST_PYAV: Final = 15
 _POLL: Final = 0.1
-_PATIENCE: Final = 300.0
+_MAX_SILENCE: Final = 300.0
 _LONGEST_ANSWER: Final = 1 << 20
 _STOPPED_BY: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TZ")
@@ -160,9 +160,9 @@ def _read(stream: IO[bytes], should_stop: Callable[[], bool] | None) -> bytes:
                     return bytes(output)
                 heard = time.monotonic()
                 output += data.lstrip(b".")
-            if time.monotonic() - heard > _PATIENCE or len(output) > _LONGEST_ANSWER:
+            if time.monotonic() - heard > _MAX_SILENCE or len(output) > _LONGEST_ANSWER:
                 raise TransferError(
-                    f"The recording could not be checked: FFmpeg has not gone on for {_PATIENCE:.0f} s. "
+                    f"The recording could not be checked: FFmpeg has not gone on for {_MAX_SILENCE:.0f} s. "
                     "Nothing was published."
                 )
 

@@ -80,7 +80,7 @@ class _Reading:
         self._demuxer = demuxer
         self._decodes = depth == "decode"
         self._structure = structure
-        self._timeline = Timeline()
+        self._timeline = Timeline(sealed=structure.sealed)
         self._problems: list[str] = []
         self._streams = {stream.index: stream for stream in container.streams if stream.type in ("video", "audio")}
         self._filters: dict[int, Any] = {}

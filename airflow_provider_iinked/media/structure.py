@@ -30,11 +30,13 @@ class Structure:
 
     :param header_seconds: the play length that the file's header claims; None where it claims none.
     :param fragmented: True for an MP4 whose media lies in fragments.
+    :param sealed: True for a Matroska whose segment and clusters all end where they say: nothing was taken out of it.
     :param media: first byte, and the byte behind the last, of each part that holds media; empty when not known.
     """
 
     header_seconds: float | None = None
     fragmented: bool = False
+    sealed: bool = False
     media: list[tuple[int, int]] = field(default_factory=list)
 
     def holds(self, start: int, end: int) -> bool:
@@ -70,6 +72,17 @@ def _read(file: BinaryIO, at: int, count: int) -> bytes:
     return file.read(count)
 
 
+def _only_zeros(file: BinaryIO, at: int, end: int) -> bool:
+    """Whether a file goes on with zeros alone, as where it was stored in whole blocks."""
+    file.seek(at)
+    while at < end:
+        piece = file.read(min(end - at, 1 << 20))
+        if not piece or piece.strip(b"\0"):
+            return False
+        at += len(piece)
+    return True
+
+
 def _beyond(what: str, at: int, end: int, size: int) -> BrokenStructureError:
     return BrokenStructureError(f"its {what} at byte {at} goes on to byte {end}, but the file ends at byte {size}")
 
@@ -83,6 +96,8 @@ def _walk_mp4(file: BinaryIO, size: int) -> Structure:
     found, seen, at = Structure(), set[bytes](), 0
     while at < size:
         head = _read(file, at, 16)
+        if head[0] == 0 and {b"moov", b"mdat"} <= seen and b"moof" not in seen and _only_zeros(file, at, size):
+            break  # the index says where all media lies, and it is there: padding
         if len(head) < 8:
             raise BrokenStructureError(f"it ends inside the header of a box, at byte {size}")
         length, kind = struct.unpack_from(">I4s", head)
@@ -114,26 +129,60 @@ _SEGMENT: Final = 0x18538067
 _CLUSTER: Final = 0x1F43B675
 _INFO: Final = 0x1549A966
 _TRACKS: Final = 0x1654AE6B
+_OF_A_SEGMENT: Final = frozenset({_CLUSTER, _INFO, _TRACKS, 0x114D9B74, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367})
 # Segment, Cluster, BlockGroup: what lies in them follows at once, so where they end does not matter. Recorders leave
 # that open, and repair tools get it wrong; players take the next Cluster as it comes.
 _ENTERED: Final = frozenset({_SEGMENT, _CLUSTER, 0xA0})
-_KNOWN: Final = _ENTERED | {
-    *(_EBML, _INFO, _TRACKS, 0x114D9B74, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367),  # of the Segment
-    *(0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xAF),  # of a Cluster
-    *(0xA1, 0xA2, 0x75A1, 0x9B, 0xFA, 0xFB, 0xFD, 0xA4, 0x75A2, 0x8E, 0xC8),  # of a BlockGroup
-    *(0xEC, 0xBF),  # padding and checksums, anywhere
-}
+_KNOWN: Final = (
+    _ENTERED
+    | _OF_A_SEGMENT
+    | {
+        _EBML,
+        *(0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xAF),  # of a Cluster
+        *(0xA1, 0xA2, 0x75A1, 0x9B, 0xFA, 0xFB, 0xFD, 0xA4, 0x75A2, 0x8E, 0xC8),  # of a BlockGroup
+        *(0xEC, 0xBF),  # padding and checksums, anywhere
+    }
+)
+
+
+class _Ends:
+    """Do segment and clusters end where they say?"""
+
+    def __init__(self) -> None:
+        self.segment: int | None = None
+        self._cluster: int | None = None
+        self._kept = True
+
+    def meet(self, kind: int, at: int, end: int | None) -> None:
+        """Note an element: where it begins, and where it says that it ends."""
+        if at == self._cluster:
+            self._cluster = None
+        if kind in _OF_A_SEGMENT and self._cluster is not None:
+            self._kept = False  # the one before says that it goes on
+        if kind in (_SEGMENT, _CLUSTER) and end is None:
+            self._kept = False
+        if kind == _SEGMENT:
+            self.segment = end
+        elif kind == _CLUSTER:
+            self._cluster = end
+
+    def kept(self, at: int) -> bool:
+        """Tell whether all of them did, given where the last element ended."""
+        return self._kept and self.segment == at and self._cluster in (None, at)
 
 
 def _walk_matroska(file: BinaryIO, size: int) -> Structure:
-    found, seen, at = Structure(), set[int](), 0
+    found, seen, ends, at = Structure(), set[int](), _Ends(), 0
     while at < size:
+        if at == ends.segment and _CLUSTER in seen and _only_zeros(file, at, size):
+            break  # the segment says where it ends, and ends there: padding
         kind, length, body = _element(_read(file, at, 12), at)
         if kind not in _KNOWN:
             raise BrokenStructureError(f"what begins at byte {at} is no element that belongs there")
         if kind == _EBML and seen:
             raise BrokenStructureError(f"another recording begins inside it, at byte {at}")
         seen.add(kind)
+        ends.meet(kind, at, None if length is None else body + length)
         if kind in _ENTERED:
             at = body
             continue
@@ -147,6 +196,7 @@ def _walk_matroska(file: BinaryIO, size: int) -> Structure:
     for kind, name in ((_SEGMENT, "segment"), (_TRACKS, "list of tracks"), (_CLUSTER, "media data (cluster)")):
         if kind not in seen:
             raise BrokenStructureError(f"it has no {name}")
+    found.sealed = ends.kept(at)
     return found
 
 

@@ -6,7 +6,7 @@ Rules, with what whole files of browsers, ffmpeg and GStreamer show (docs/media.
 * over all tracks together nothing is missing for more than half a second (0.3 s is the most that a whole file had);
 * a track's decoding times never go back;
 * a track without durations (WebM) that is alone may have slow or still pictures: its gaps count only when they are few
-  among many frames, as a lost piece leaves them.
+  among many frames, as a lost piece leaves them, and not in a file whose parts all end where they say.
 """
 
 from __future__ import annotations
@@ -81,9 +81,14 @@ class Track:
 
 
 class Timeline:
-    """Takes the times of packets as they come and judges them at the end."""
+    """
+    Takes the times of packets as they come and judges them at the end.
 
-    def __init__(self) -> None:
+    :param sealed: True when the file shows that nothing was taken out of it after it was written.
+    """
+
+    def __init__(self, *, sealed: bool = False) -> None:
+        self._sealed = sealed
         self._tracks: dict[int, Track] = {}
         self._coverage = Coverage()
         self._start: float | None = None
@@ -137,6 +142,9 @@ class Timeline:
         if start is None:
             return
         self._coverage.add(start, start + duration)
+        if track.timed and decode is not None:
+            # An MP4's durations follow one another in decoding order: with B-frames a still picture's is another's.
+            self._coverage.add(decode, decode + duration)
         if shown and (self._start is None or start < self._start):
             self._start = start
         self._end = max(self._end, start + duration)
@@ -186,5 +194,7 @@ class Timeline:
         tracks = [track for track in self._tracks.values() if track.packets]
         if any(track.timed or track.kind == "audio" for track in tracks):
             return False
+        if self._sealed:
+            return True
         frames = sum(track.packets for track in tracks)
         return len(gaps) > _FEW_GAPS or frames < _MANY_FRAMES * len(gaps)

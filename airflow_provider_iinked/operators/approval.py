@@ -6,14 +6,16 @@ A person's approval of a deletion, on the standard provider's ``ApprovalOperator
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iinked.arguments import require_bool, require_not_none
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
 
 try:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
+    from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
     from airflow.sdk import Param
     from airflow.sdk.definitions.param import ParamsDict
 except Exception as error:  # below Airflow 3.1 the module itself raises an error of Airflow's own
@@ -46,8 +48,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
     :param require_other_person: True to refuse an answer by the user who triggered the run (four eyes).
     :param subject: headline. (templated)
     :param assigned_users: who may answer, as ``HITLUser(id=..., name=...)``; checked by Airflow and again here.
-    :param kwargs: what ``ApprovalOperator`` takes, such as ``response_timeout`` and ``notifiers``; ``defaults`` may
-        only be ``Reject``.
+    :param response_timeout: how long to wait for an answer; without one nothing is deleted. None: without end.
+    :param kwargs: what ``ApprovalOperator`` takes, such as ``notifiers``; ``defaults`` may only be ``Reject``.
     :return: ``approved``, ``plan_sha256``, ``responded_by`` and ``responded_at``; ``entries``, the digest of each
         recording, lets an error say which one changed.
     :raises ImportError: at import, below Airflow 3.1.
@@ -62,6 +64,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         plan: Any,
         require_other_person: bool = False,
         subject: str = "Delete recordings from iinked Sign",
+        response_timeout: timedelta | None = None,
         **kwargs: Any,
     ) -> None:
         require_not_none(plan, "plan")
@@ -70,6 +73,10 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             raise InvalidArgumentError("body is made from the plan; leave it out.")
         if kwargs.get("defaults") not in (None, self.REJECT, [self.REJECT]):
             raise InvalidArgumentError(f"defaults may only be {self.REJECT!r}: a timeout must not delete anything.")
+        if response_timeout is not None:
+            # Standard providers of Airflow 3.1 take the time for the answer as the task's own timeout.
+            takes_it = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
+            kwargs["response_timeout" if takes_it else "execution_timeout"] = response_timeout
         super().__init__(subject=subject, **kwargs)
         self.subject = subject
         self.plan = plan
@@ -156,7 +163,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
 
 
 def _form(digest: str) -> ParamsDict:
-    """Make the form that carries the digest of the shown plan; nothing of the Dag's params is asked for."""
+    """Make the form that carries the digest of the shown plan; none of the Dag's params is in it."""
     note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
     return ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
 

@@ -93,7 +93,7 @@ class IinkedVerifyCopiesOperator(BaseOperator):
 
         :param context: Airflow's context.
         :return: what was found, in counts, and each difference.
-        :raises InvalidArgumentError: for an argument that is empty-handed or malformed.
+        :raises InvalidArgumentError: for an argument that is empty or malformed.
         :raises VerificationError: when any copy is not what its record says; the XCom is pushed before.
         :raises StorageError: when the destination cannot be listed.
         """

@@ -59,7 +59,8 @@ class IinkedDownloadVideosOperator(BaseOperator):
     :param retention_mode: ``COMPLIANCE`` or ``GOVERNANCE``.
     :param meeting_video_ids: one id or several; ``"*"`` for all that are archived now. An empty list copies nothing.
         With several packages it is ``"*"`` or an empty list. (templated)
-    :param max_parallel: how many recordings are at work at a time, over all packages.
+    :param max_parallel: how many recordings are at work at a time, over all packages; above 1, the records of as many
+        others are written meanwhile.
     :param check_size: whether a copy must have the API's ``size``; False where that is known to be inexact.
     :param allow_partial: whether selected recordings that cannot be copied yet are left out; else the task fails after
         the others are copied.
@@ -355,7 +356,7 @@ class IinkedDeleteVideosOperator(BaseOperator):
         return response
 
     def _announce(self, context: Context, hook: IinkedSignHook, request: DeletionRequest, responses: Any) -> None:
-        """Keep what OpenLineage is told, and tell the outlets what is deleted."""
+        """Keep what OpenLineage reports, and add to the outlets' events what is deleted."""
         from airflow_provider_iinked.lineage import announce
 
         packages: list[DeletedPackage] = []

@@ -59,7 +59,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
     row. ``soft_fail`` turns a timeout, a permanent error and a spent error budget into a skip, in every mode.
 
     With several packages, one that fails for good holds up no other one: the task fails at the end and names each. A
-    package that is ready is not asked for any more. Whatever becomes of the wait, the XCom ``package_id`` has what is
+    package that is ready is not polled any more. Whatever becomes of the wait, the XCom ``package_id`` has what is
     ready: tasks with ``trigger_rule="all_done"`` go on with ``wait.output["package_id"]``.
 
     With ``deferrable=True`` it checks once and then waits in the triggerer; ``mode``, ``exponential_backoff`` and
@@ -225,7 +225,7 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
                 if not spend_in_place or rate_limited or (error.retry_after is not None and pause > budget):
                     self._hold(error)
                     return error.retry_after is None
-                self.log.info("Retrying in %.1f s.", pause)
+                self.log.info("Package %s: retrying in %.1f s.", package_id, pause)
                 budget -= pause
                 time.sleep(pause)
             else:
@@ -275,7 +275,8 @@ class IinkedVideosArchivedSensor(BaseSensorOperator):
             raise
         except IinkedSignError:
             self._save(context, progress)
-            self.log.error("Giving up after %d consecutive errors.", self.max_consecutive_errors + 1)
+            count = self.max_consecutive_errors + 1
+            self.log.error("Package %s: giving up after %d consecutive errors.", package_id, count)
             self._skip_if_soft(error)
             raise
         if self._stopped:

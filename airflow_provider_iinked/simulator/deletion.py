@@ -48,8 +48,8 @@ class Deleter:
 
         :param package: the package.
         :param video_id: the video; None or '' means all, as the documents warn.
-        :param everything: a fault: all videos go although one was asked for.
-        :param hide: with ``everything``: the answer names only the one asked for.
+        :param everything: a fault: all videos go although one was requested.
+        :param hide: with ``everything``: the answer names only the requested one.
         """
         if not video_id or everything:
             removed = self._remove(package.live())

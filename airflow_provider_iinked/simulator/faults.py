@@ -48,7 +48,7 @@ class Fault:
     :param location: for ``redirect``; None: the same path on another host name.
     :param work: for ``status``, ``html`` and ``redirect`` of an API call: the call's work is done all the same.
         (``cut``, ``broken_json``, ``wrong_type`` and ``lost_answer`` always do it, ``refuse`` and ``reset`` never.)
-    :param hide: for ``delete_all_instead``: the answer names only what was asked for.
+    :param hide: for ``delete_all_instead``: the answer names only what was requested.
     """
 
     call: Call

@@ -132,7 +132,7 @@ class Ledger:
         :param record: the request that did it.
         :param package_id: the video's package.
         :param video_id: the video.
-        :param by_id: whether it was asked for by its id.
+        :param by_id: whether it was requested by its id.
         """
         deletion = Deletion(
             package_id=package_id, video_id=video_id, time=time.time(), request=record.number, by_id=by_id

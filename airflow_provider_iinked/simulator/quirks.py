@@ -47,7 +47,7 @@ class Quirks:
     :param expired_status: answer of an expired URL: a status, or ``html`` (200 with a page).
     :param expire_after_bytes: a URL ends, and the transfer is cut, after so many bytes; None: never.
     :param if_range: False: If-Range is ignored, the range is sent although the content changed.
-    :param gzip: recordings are sent compressed, asked for or not.
+    :param gzip: recordings are sent compressed, requested or not.
     :param recording_rate: bytes a second of each transfer; None: as fast as it goes.
     :param deleted_url_works: the URL of a deleted video goes on working until it expires.
     """

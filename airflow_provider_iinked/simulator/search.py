@@ -52,7 +52,7 @@ def find(packages: Iterable[SimPackage], body: dict[str, Any], *, member_id: str
 
 
 def page(found: list[SimPackage], body: dict[str, Any], *, max_take: int) -> tuple[list[SimPackage], int, int]:
-    """The page asked for, with the ``take`` and ``skip`` that were applied.
+    """The requested page, with the ``take`` and ``skip`` that were applied.
 
     :param found: what ``find`` gave.
     :param body: the request's body.

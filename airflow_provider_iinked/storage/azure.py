@@ -129,6 +129,11 @@ class BlockUpload(Upload):
         self._blocks: list[str] = []
         self._written = 0
 
+    @property
+    def keeps_name(self) -> bool:
+        """True: every write names the condition, and the store honours it."""
+        return True
+
     def write(self, data: bytes) -> None:
         """Append bytes; a block is staged when it is full, while the next one is filled."""
         self._written += len(data)

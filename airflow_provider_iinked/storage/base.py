@@ -36,6 +36,15 @@ class Upload(ABC):
         self.size = size
 
     @property
+    def keeps_name(self) -> bool:
+        """
+        Whether the store itself refuses whoever publishes under this name later.
+
+        False where a store knows no condition, or may ignore it: what is there is looked at once more then.
+        """
+        return False
+
+    @property
     def local_path(self) -> str | None:
         """Path of the unpublished bytes, where they are a file of this worker; None elsewhere."""
         return None
@@ -85,6 +94,8 @@ class Store(ABC):
 
     on_worker_disk: ClassVar[bool] = False
     """True where the objects lie on the worker's own disk, and may go with the worker."""
+    shows_unfinished: ClassVar[bool] = False
+    """True where an object can be seen under its final name before it is whole."""
 
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         self.token = token
@@ -128,7 +139,7 @@ class Store(ABC):
         Read back the lock that an object was written with; where it got lost on the way, set it now.
 
         :param url: the object.
-        :param lock: what was asked for.
+        :param lock: the requested lock.
         :return: the lock as the store shows it.
         :raises StorageError: when it is missing, weaker or ends earlier.
         """
@@ -160,11 +171,12 @@ class Store(ABC):
         return None if info is None else info.identity
 
     @abstractmethod
-    def list_names(self, url: str) -> list[str]:
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
         """
         List the names right below a folder.
 
         :param url: the folder.
+        :param prefix: only those that begin with it; a store that can list them alone does so.
         :return: names without their path; empty when the folder does not exist.
         :raises StorageError: when it cannot be listed.
         """
@@ -174,7 +186,7 @@ class Store(ABC):
         """
         List the objects right below a folder with what the listing itself says about them.
 
-        Nothing is asked for each of them, so an object may say less here than in :meth:`info`.
+        No request is made for each of them, so an object may say less here than in :meth:`info`.
 
         :param url: the folder.
         :return: names without their path, no folders; empty when the folder does not exist.

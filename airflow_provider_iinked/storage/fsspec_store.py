@@ -10,15 +10,16 @@ from typing import Any, ClassVar, Final
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, reason_of
+from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage.base import READ_SIZE, Store, Upload
-from airflow_provider_iinked.storage.errors import translate_errors
+from airflow_provider_iinked.storage.errors import storage_error, translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.object_info import ObjectInfo, read_info
 
 _BLOCK: Final = 16 << 20
 _LOOKS: Final = 10
+_MAX_LOOKS: Final = 600
 _LOOK_EVERY: Final = 0.1
 _MAX_BLOCKS: Final = 9_000
 
@@ -33,6 +34,8 @@ class FsspecStore(Store):
 
     extra: ClassVar[str | None] = None
     """The extra of this package that brings what the store needs."""
+    shows_unfinished: ClassVar[bool] = True
+    """True: a file system may copy piece by piece."""
 
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         super().__init__(url, token)
@@ -46,10 +49,7 @@ class FsspecStore(Store):
                 f"Install what it needs: {install}."
             ) from None
         except Exception as error:
-            raise StorageError(
-                f"The storage behind {self.scheme}:// could not be opened ({reason_of(error)}). Nothing was sent. "
-                "Check the connection in the URL."
-            ) from None
+            raise storage_error("open the storage of", url, error) from None
 
         if hasattr(self.fs, "dircache") and hasattr(self.fs.dircache, "use_listings_cache"):
             self.fs.dircache.use_listings_cache = False
@@ -79,7 +79,7 @@ class FsspecStore(Store):
                 return None
             return read_info(found) if found.get("type") != "directory" else None
 
-    def list_names(self, url: str) -> list[str]:
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
         """List the names right below a folder."""
         with translate_errors("list", url):
             try:
@@ -87,7 +87,8 @@ class FsspecStore(Store):
                 found = self.fs.ls(self.path(url), detail=False)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-            return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
+            names = (str(name).rstrip("/").rpartition("/")[2] for name in found)
+            return sorted(name for name in names if name.startswith(prefix))
 
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
         """List the objects right below a folder."""
@@ -159,22 +160,24 @@ class FsspecStore(Store):
                 raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
             if self.identity(source) != seen.identity:
                 raise StorageError(f"{source} changed while it was moved to {target}. Nothing was removed.")
-            self.fs.rm_file(self.path(source))
+            with contextlib.suppress(FileNotFoundError):  # removed by a call whose answer was lost
+                self.fs.rm_file(self.path(source))
 
     def settled(self, url: str, size: int | None) -> ObjectInfo | None:
         """
-        Look at a copy; another run may be copying the same bytes over it right now, which ends soon.
+        Look at a copy; while another run copies the same bytes over it, it changes: wait for the end of that.
 
         :param url: the copy.
         :param size: its bytes when it is whole.
         :return: what the store says about it; None when it does not exist.
         """
-        found = self.info(url)
-        for _ in range(_LOOKS):
-            if found is not None and found.size == size:
+        found, unchanged = self.info(url), 0
+        for _ in range(_MAX_LOOKS):
+            if unchanged == _LOOKS or (found is not None and found.size == size):
                 break
             time.sleep(_LOOK_EVERY)
-            found = self.info(url)
+            before, found = found, self.info(url)
+            unchanged = unchanged + 1 if found == before else 0
         return found
 
     def _copy(self, source: str, target: str) -> None:
@@ -191,6 +194,8 @@ class FsspecStore(Store):
 
 class ConditionalStore(FsspecStore):
     """A store whose own requests carry the condition that a name is free."""
+
+    shows_unfinished: ClassVar[bool] = False
 
     def create_bytes(self, url: str, data: bytes, *, durable: bool = False, lock: Lock | None = None) -> bool:
         """Write a small object if its name is free."""

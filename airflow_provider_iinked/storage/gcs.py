@@ -2,16 +2,19 @@
 Google Cloud Storage: every write names the generation that it expects, so nothing is overwritten, copied or removed
 that was not seen; nothing is visible before an upload is completed.
 
-gcsfs is used for its connection: its calls are made one by one, since its ``mv`` and ``rm`` read names as patterns and
-its file object sends no condition.
+gcsfs is used for its connection: its calls are made one by one, since its ``mv`` and ``rm`` read names as patterns,
+its file object sends no condition, and a bucket that does not exist looks like an empty one to its ``ls``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import hashlib
 import json
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -19,12 +22,13 @@ from urllib.parse import quote, urlsplit
 
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.storage.base import Upload
-from airflow_provider_iinked.storage.errors import translate_errors
+from airflow_provider_iinked.storage.errors import NoSuchBucketError, translate_errors
 from airflow_provider_iinked.storage.fsspec_store import ConditionalStore
 from airflow_provider_iinked.storage.object_info import ObjectInfo, read_info
 from airflow_provider_iinked.storage.parts import PART_SIZE, PartBuffer
 
 _OBJECT: Final = "b/{}/o/{}"
+_OBJECTS: Final = "b/{}/o"
 _IF_FREE: Final = {"ifGenerationMatch": "0"}
 
 
@@ -69,10 +73,43 @@ class GcsStore(ConditionalStore):
     def info(self, url: str) -> ObjectInfo | None:
         """Look at an object, with one request."""
         with translate_errors("look at", url):
-            try:
-                return info_of(self.call("GET", _OBJECT, *self.place(url)))
-            except FileNotFoundError:
-                return None
+            found = self._resource(url)
+            return None if found is None else info_of(found)
+
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
+        """List the names right below a folder, those that begin with ``prefix``."""
+        names: list[str] = []
+        for folder, page in self._pages(url, prefix):
+            found = [str(item["name"]) for item in page.get("items") or []]
+            found += [str(name) for name in page.get("prefixes") or []]
+            names += [name.removeprefix(folder).rstrip("/") for name in found if name != folder]
+        return sorted(names)
+
+    def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
+        """List the objects right below a folder."""
+        return [
+            (str(item["name"]).removeprefix(folder), info_of(item))
+            for folder, page in self._pages(url)
+            for item in page.get("items") or []
+            if item["name"] != folder
+        ]
+
+    def _pages(self, url: str, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The answers that list what lies right below a folder, each with what all its names begin with."""
+        with translate_errors("list", url):
+            bucket, name = self.place(url)
+            folder = f"{name.rstrip('/')}/".lstrip("/")
+            asked = {"prefix": f"{folder}{prefix}", "delimiter": "/"}
+            more: dict[str, str] = {}
+            while True:
+                try:
+                    page = self.call("GET", _OBJECTS, bucket, **asked, **more)
+                except FileNotFoundError:
+                    raise NoSuchBucketError from None
+                yield folder, page
+                if not page.get("nextPageToken"):
+                    return
+                more = {"pageToken": page["nextPageToken"]}
 
     def put_new(self, url: str, data: bytes) -> ObjectInfo:
         """Write an object in one request, only if its name is free."""
@@ -80,7 +117,27 @@ class GcsStore(ConditionalStore):
 
         bucket, name = self.place(url)
         sent = simple_upload(self.fs, bucket, name, data, content_type=content_type(url), mode="create")
-        return info_of(asyncio.run_coroutine_threadsafe(sent, self.fs.loop).result())
+        try:
+            answer = asyncio.run_coroutine_threadsafe(sent, self.fs.loop).result()
+        except FileNotFoundError:
+            raise NoSuchBucketError from None
+        return self.intact(url, answer, hashlib.md5(data, usedforsecurity=False).digest())
+
+    def intact(self, url: str, answer: Mapping[str, Any], md5: bytes) -> ObjectInfo:
+        """
+        Compare what the store has stored with what was sent; Google refuses no damage by itself.
+
+        :param url: the object.
+        :param answer: the store's answer to the upload.
+        :param md5: digest of what was sent.
+        :return: what the store says about the object.
+        :raises StorageError: when it stored other bytes; they are removed, if nobody else wrote there since.
+        """
+        if answer.get("md5Hash") in (None, base64.b64encode(md5).decode()):
+            return info_of(answer)
+        with contextlib.suppress(Exception):  # else the next run finds it without a record, and sets it aside
+            self.call("DELETE", _OBJECT, *self.place(url), ifGenerationMatch=str(answer["generation"]))
+        raise StorageError(f"{url} was damaged on its way to the store, and is not kept. Clearing the task is safe.")
 
     def rename_no_replace(self, source: str, target: str) -> None:
         """Copy this generation to a free name, then remove this generation."""
@@ -90,16 +147,34 @@ class GcsStore(ConditionalStore):
             path = "b/{}/o/{}/rewriteTo/b/{}/o/{}"
             names = (*self.place(source), *self.place(target))
             wanted: dict[str, Any] = {**_IF_FREE, "ifSourceGenerationMatch": generation}
-            done = self.call("POST", path, *names, headers={"Content-Type": "application/json"}, **wanted)
-            while not done.get("done", True):
-                wanted["rewriteToken"] = done["rewriteToken"]
-                done = self.call("POST", path, *names, headers={"Content-Type": "application/json"}, **wanted)
-            copied = self.info(target)
-            if copied is None or copied.size != int(seen["size"]):
+            done: dict[str, Any] = {"done": False}
+            try:
+                while not done.get("done", True):
+                    done = self.call("POST", path, *names, headers={"Content-Type": "application/json"}, **wanted)
+                    wanted["rewriteToken"] = done.get("rewriteToken", "")
+            except FileExistsError:
+                # The name is taken, or the source changed; or it is our own copy, whose answer was lost.
+                copied = self._resource(target)
+                if copied is None or copied.get("md5Hash") is None or copied["md5Hash"] != seen.get("md5Hash"):
+                    raise
+            copied = self._resource(target)
+            if copied is None or int(copied["size"]) != int(seen["size"]):
                 raise StorageError(f"The store copied {source} to {target}, but not whole. Nothing was removed.")
             if self.identity(source) != info_of(seen).identity:
                 raise StorageError(f"{source} changed while it was moved to {target}. Nothing was removed.")
-            self.call("DELETE", _OBJECT, *self.place(source), ifGenerationMatch=generation)
+            try:
+                self.call("DELETE", _OBJECT, *self.place(source), ifGenerationMatch=generation)
+            except (FileNotFoundError, FileExistsError):
+                if self.info(source) is not None:  # else it was removed by a call whose answer was lost
+                    raise StorageError(
+                        f"{source} changed while it was moved to {target}. It was not removed."
+                    ) from None
+
+    def _resource(self, url: str) -> dict[str, Any] | None:
+        try:
+            return dict(self.call("GET", _OBJECT, *self.place(url)))
+        except FileNotFoundError:
+            return None
 
     def remove(self, url: str) -> None:
         """Remove one object."""
@@ -144,6 +219,12 @@ class ResumableUpload(Upload):
         self._location = ""
         self._under_way: Future[Any] | None = None
         self._done: ObjectInfo | None = None
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    @property
+    def keeps_name(self) -> bool:
+        """True: every write names the condition, and the store honours it."""
+        return True
 
     def write(self, data: bytes) -> None:
         """Append bytes; a chunk is sent when it is full, while the next one is filled. Google takes one at a time."""
@@ -173,7 +254,7 @@ class ResumableUpload(Upload):
                 raise FileExistsError(self.url) from None
             raise
         self._location = ""
-        self._done = info_of(json.loads(answer))
+        self._done = self.store.intact(self.url, json.loads(answer), self._md5.digest())
         return self._done
 
     def _discard(self) -> None:
@@ -191,7 +272,10 @@ class ResumableUpload(Upload):
 
         bucket, name = self.store.place(self.url)
         begun = initiate_upload(self.store.fs, bucket, name, content_type(self.url), mode="create")
-        return str(asyncio.run_coroutine_threadsafe(begun, self.store.fs.loop).result())
+        try:
+            return str(asyncio.run_coroutine_threadsafe(begun, self.store.fs.loop).result())
+        except FileNotFoundError:
+            raise NoSuchBucketError from None
 
     def _send(self, total: int | None) -> None:
         self._wait()
@@ -201,6 +285,7 @@ class ResumableUpload(Upload):
         head = {"Content-Range": span, "Content-Length": str(size), "Content-Type": content_type(self.url)}
         self._under_way = self.store.start("POST", self._location, headers=head, data=data)
         self._sent += size
+        self._md5.update(data)
 
     def _wait(self) -> Any:
         if self._under_way is None:

@@ -52,7 +52,9 @@ _MAX_NAME: Final = 255
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _QUARANTINED = re.compile(rf"(.+){re.escape(_ASIDE)}([0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{16}})")
-_HOLD = re.compile(r"_hold-([0-9a-f]{8})\.json")
+HOLD_PREFIX: Final = "_hold-"
+"""What the names of holds begin with, and no others."""
+_HOLD = re.compile(rf"{HOLD_PREFIX}([0-9a-f]{{8}})\.json")
 _TEMPORARY = re.compile(rf"(.+)\.([A-Za-z0-9]+)-([0-9a-f]{{8}}){re.escape(_PART)}")
 _SEAL = re.compile(r"([0-9]{8})\.seal\.json")
 _OF_A_SEAL = re.compile(r"[0-9]{8}\.(seal\.json|[0-9a-f]{64}\.(tsr|(entries|state)\.jsonl\.gz))")
@@ -105,7 +107,7 @@ class Entry:
             return f"{self.stem[: _MAX_NAME - len(end)]}{end}"
         name = f"{self.video_id}{_SUFFIXES.get(self.kind, self.suffix)}"
         if self.kind is Kind.HOLD:
-            name = f"_hold-{self.nonce}.json"
+            name = f"{HOLD_PREFIX}{self.nonce}.json"
         name = f"{name}{_ENVELOPE}" if self.signature else name
         return f"{name}{_ASIDE}{self.quarantined}" if self.quarantined else name
 

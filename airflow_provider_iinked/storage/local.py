@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import NO_RUN, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.object_info import ObjectIdentity, ObjectInfo
+from airflow_provider_iinked.storage.shared_call import SharedCall
 from airflow_provider_iinked.storage.url import failure_domain
 
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -32,7 +34,7 @@ class LocalStore(FsspecStore):
 
     def __init__(self, url: str, token: str = NO_RUN) -> None:
         super().__init__(url, token)
-        self._synced_dirs: set[str] = set()
+        self._syncs: dict[str, SharedCall] = {}
 
     @classmethod
     def dataset_name(cls, url: str) -> tuple[str, str]:
@@ -47,13 +49,11 @@ class LocalStore(FsspecStore):
                 path = os.path.dirname(path)
             return f"{failure_domain(url)} device {os.stat(path).st_dev}"
 
-    def list_names(self, url: str) -> list[str]:
-        """List the names right below a folder; nothing is asked of the files themselves."""
-        with translate_errors("list", url):
-            try:
-                return sorted(os.listdir(self.path(url)))
-            except (FileNotFoundError, NotADirectoryError):
-                return []
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
+        """List the names right below a folder; nothing is asked about each of them."""
+        with translate_errors("list", url), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return sorted(name for name in os.listdir(self.path(url)) if name.startswith(prefix))
+        return []
 
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
         """List the files right below a folder; the time of an inode's last change cannot be put back by anybody."""
@@ -99,11 +99,10 @@ class LocalStore(FsspecStore):
                 self._sync_folder(folder)
 
     def _sync_folder(self, folder: str) -> None:
-        """Sync the names in a folder, and those above it; there once a task is enough, since they are made once."""
-        sync_folder(folder)
-        if folder not in self._synced_dirs:
+        """Sync the names in a folder, once for all that have changed by now, and those above it: once a task."""
+        if folder not in self._syncs:
             sync_folders_above(folder)
-            self._synced_dirs.add(folder)
+        self._syncs.setdefault(folder, SharedCall(partial(sync_folder, folder)))()
 
     def remove_temporary(self, url: str) -> None:
         """Remove a temporary file unless a living process writes it."""

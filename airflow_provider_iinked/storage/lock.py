@@ -20,10 +20,10 @@ class Lock:
 
     def lacks(self, wanted: Lock) -> str:
         """
-        Compare the lock that a store shows with the one that was asked for.
+        Compare the lock that a store shows with the requested one.
 
-        :param wanted: the lock that was asked for.
-        :return: what this one lacks, in words; empty when it is as strong and as long.
+        :param wanted: the requested lock.
+        :return: what this one lacks, as text; empty when it is as strong and as long.
         """
         if self.mode != wanted.mode and self.mode != "COMPLIANCE":
             return f"the mode {self.mode} instead of {wanted.mode}"

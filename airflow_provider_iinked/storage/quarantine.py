@@ -38,5 +38,5 @@ def quarantine(store: Store, url: str, reason: str, *, seen: ObjectIdentity | No
         store.rename_no_replace(url, target)
     except FileExistsError:
         raise StorageError(f"{target} is taken; {url} stays in place. Clearing the task is safe.") from None
-    log.warning("Set aside %s as %s: %s.", url, target, reason)
+    log.warning("Quarantined %s as %s: %s.", url, target, reason)
     return True

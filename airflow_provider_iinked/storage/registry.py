@@ -1,5 +1,5 @@
 """
-Which class serves which scheme. A class is imported when its scheme is asked for, so nothing is loaded for nothing.
+Which class serves which scheme. A class is imported when its scheme is used for the first time.
 
 A scheme that is not here is refused by name: a store that nobody has looked into may overwrite, publish halves, or
 answer from a cache. :func:`register_store` adds a store of your own.
@@ -34,7 +34,7 @@ def register_store(scheme: str, store: str | type[Store]) -> None:
     Use a class for the URLs of a scheme, in this process.
 
     :param scheme: the scheme, in lower case, without ``://``.
-    :param store: the class, or where to import it from when it is asked for, as ``"module:Class"``.
+    :param store: the class, or where to import it from when it is used, as ``"module:Class"``.
     :raises InvalidArgumentError: for a malformed scheme or class.
     """
     if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme):

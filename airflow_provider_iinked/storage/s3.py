@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import logging
 import os
 import threading
@@ -23,13 +22,14 @@ from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_iinked import __version__
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError
 from airflow_provider_iinked.storage.base import READ_SIZE, Store, Upload
 from airflow_provider_iinked.storage.errors import storage_error, translate_errors
 from airflow_provider_iinked.storage.layout import NO_RUN
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.object_info import ObjectInfo
-from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT
+from airflow_provider_iinked.storage.parts import MAX_IN_FLIGHT, PartReader
 from airflow_provider_iinked.storage.s3_answers import (
     IF_FREE,
     Condition,
@@ -123,8 +123,17 @@ class S3Store(Store):
             if with_md5:
                 md5 = hashlib.md5(sent["Body"], usedforsecurity=False).digest()
                 sent["ContentMD5"] = base64.b64encode(md5).decode()
-            sent["Body"] = io.BytesIO(sent["Body"])  # the SDK copies bytes once more, a stream not
+            if self._puts_checksum_behind:
+                sent["Body"] = PartReader(sent["Body"])
         return getattr(self.client, method)(**sent)
+
+    @property
+    def _puts_checksum_behind(self) -> bool:
+        """Whether the SDK puts a checksum behind a body, which it copies for that unless it is a stream."""
+        meta = self.client.meta
+        return str(meta.endpoint_url).startswith("https:") and (
+            meta.config.request_checksum_calculation == "when_supported"
+        )
 
     # --- looking and reading ------------------------------------------------------------------------------------
 
@@ -137,15 +146,25 @@ class S3Store(Store):
                 if is_missing(error):
                     return None
                 raise
-            return info_of(head, head["ContentLength"])
+            size = head.get("ContentLength")
+            return info_of(head, self._listed_size(url) if size is None else size)
 
-    def list_names(self, url: str) -> list[str]:
+    def _listed_size(self, url: str) -> int:
+        """Find the size of an object in a listing, for a store whose answer to a look leaves it out."""
+        target = self.target(url)
+        page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, Prefix=target["Key"], MaxKeys=1)
+        for item in page.get("Contents") or []:
+            if item["Key"] == target["Key"]:
+                return int(item["Size"])
+        raise StorageError(f"The store does not say how many bytes {url} has. Clearing the task is safe.")
+
+    def list_names(self, url: str, prefix: str = "") -> list[str]:
         """List the names right below a folder."""
         names: list[str] = []
-        for prefix, page in self._pages(url):
+        for folder, page in self._pages(url, prefix):
             found = [item["Key"] for item in page.get("Contents") or []]
             found += [item["Prefix"] for item in page.get("CommonPrefixes") or []]
-            names += [name.removeprefix(prefix).rstrip("/") for name in found if name != prefix]
+            names += [name.removeprefix(folder).rstrip("/") for name in found if name != folder]
         return sorted(names)
 
     def list_objects(self, url: str) -> list[tuple[str, ObjectInfo]]:
@@ -157,15 +176,16 @@ class S3Store(Store):
             if item["Key"] != prefix
         ]
 
-    def _pages(self, url: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def _pages(self, url: str, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The answers that list what lies right below a folder, each with the folder's own prefix."""
         with translate_errors("list", url):
             target = self.target(url)
-            prefix = f"{target['Key'].rstrip('/')}/".lstrip("/")
+            folder = f"{target['Key'].rstrip('/')}/".lstrip("/")
+            asked = {"Prefix": f"{folder}{prefix}", "Delimiter": "/"}
             more: dict[str, str] = {}
             while True:
-                page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, Prefix=prefix, Delimiter="/", **more)
-                yield prefix, page
+                page = self.call("list_objects_v2", {"Bucket": target["Bucket"]}, **asked, **more)
+                yield folder, page
                 if not page.get("IsTruncated"):
                     return
                 more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -178,12 +198,14 @@ class S3Store(Store):
             try:
                 go_on = {"Range": f"bytes={done}-", "IfMatch": seen} if done else {}
                 answer = self.call("get_object", self.target(url), **go_on)
-                total = done + int(answer["ContentLength"])
+                length = answer.get("ContentLength")
+                total = None if length is None else done + int(length)
                 seen = str(answer.get("ETag", ""))
                 with closing(answer["Body"]) as body:
                     while data := body.read(READ_SIZE):
                         done += len(data)
                         yield data
+                total = done if total is None else total
             except Exception as error:
                 if is_missing(error):
                     raise FileNotFoundError(url) from None
@@ -207,7 +229,7 @@ class S3Store(Store):
         with translate_errors("write", url):
             self.call("put_object", self.target(url), Body=data, ContentType=content_type(url))
 
-    def put_new(self, url: str, data: bytes, **more: Any) -> ObjectInfo:
+    def put_new(self, url: str, data: bytes | bytearray, **more: Any) -> ObjectInfo:
         """
         Write an object in one request, only if its name is free.
 
@@ -225,11 +247,11 @@ class S3Store(Store):
             return self.put_new(url, data, **more)
         return self._put_and_look(url, data, more)
 
-    def _put(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+    def _put(self, url: str, data: bytes | bytearray, more: Mapping[str, Any]) -> ObjectInfo:
         answer = self.call("put_object", self.target(url), Body=data, ContentType=content_type(url), **more)
         return info_of(answer, len(data))
 
-    def _put_if_free(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+    def _put_if_free(self, url: str, data: bytes | bytearray, more: Mapping[str, Any]) -> ObjectInfo:
         for tries in range(1, _MAX_TRIES + 1):
             try:
                 return self._put(url, data, {**more, **IF_FREE})
@@ -241,7 +263,7 @@ class S3Store(Store):
                 time.sleep(0.1 * tries)  # another writer of this name is at work at this moment
         raise AssertionError("not reached")
 
-    def _put_and_learn(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+    def _put_and_learn(self, url: str, data: bytes | bytearray, more: Mapping[str, Any]) -> ObjectInfo:
         """Write the same bytes twice under the condition: a store that honours it refuses the second time."""
         self._refuse_taken(url)
         try:
@@ -252,15 +274,15 @@ class S3Store(Store):
             self.put_condition = Condition.REFUSED
             return self._put_and_look(url, data, more)
         try:
-            self._put(url, data, {**more, **IF_FREE})
+            again = self._put(url, data, {**more, **IF_FREE})
         except Exception as error:
             if is_taken(error) or status_of(error) == 409:
                 self.put_condition = Condition.HONOURED
             return first
         self.put_condition = Condition.IGNORED
-        return self._look_again(url, None, len(data))
+        return self._look_again(url, again.validator, len(data))
 
-    def _put_and_look(self, url: str, data: bytes, more: Mapping[str, Any]) -> ObjectInfo:
+    def _put_and_look(self, url: str, data: bytes | bytearray, more: Mapping[str, Any]) -> ObjectInfo:
         """Without a condition: look before, write, and look whose bytes lie there."""
         self._refuse_taken(url)
         written = self._put(url, data, more)
@@ -292,13 +314,15 @@ class S3Store(Store):
 
     def _remove_seen(self, url: str, seen: ObjectInfo) -> None:
         """Remove the object that was seen, and no other; a store that refuses the condition removes what lies there."""
-        condition = {"IfMatch": f'"{(seen.validator or {}).get("etag", "")}"'}
+        etag = (seen.validator or {}).get("etag")
+        condition = {"IfMatch": f'"{etag}"'} if etag else {}
         try:
             self.call("delete_object", self.target(url), **condition)
         except Exception as error:
-            if status_of(error) != 501:
+            if status_of(error) == 501:
+                self.call("delete_object", self.target(url))
+            elif self.info(url) is not None:  # else it was removed by a call whose answer was lost
                 raise
-            self.call("delete_object", self.target(url))
 
     def remove(self, url: str) -> None:
         """Remove one object."""
@@ -372,15 +396,22 @@ def _client(conn_id: str | None) -> Any:
     """Make the client of a connection, as Airflow does, with room for parallel calls and no wait before a body."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore import UNSIGNED
+    from botocore import __version__ as botocore_version
     from botocore.config import Config
     from botocore.handlers import add_expect_header
 
     hook = S3Hook(aws_conn_id=conn_id)
-    given = hook.config or Config()
-    config = given.merge(Config(max_pool_connections=max(_CONNECTIONS, given.max_pool_connections or 0)))
-    if hook.get_session().get_credentials() is None:
+    session = hook.get_session(region_name=hook.region_name)
+    given = hook.config
+    # Left to itself the SDK makes its name up anew for each request, which takes as long as signing it.
+    user_agent = given.user_agent or f"airflow-provider-iinked/{__version__} Botocore/{botocore_version}"
+    connections = max(_CONNECTIONS, given.max_pool_connections or 0)
+    config = given.merge(Config(max_pool_connections=connections, user_agent=user_agent))
+    if session.get_credentials() is None:
         config = config.merge(Config(signature_version=UNSIGNED))
-    client = hook.get_client_type(config=config)
+    # One session for both: each reads the SDK's descriptions of its services again.
+    endpoint = hook.conn_config.get_service_endpoint_url("s3")
+    client = session.client("s3", endpoint_url=endpoint, config=config, verify=hook.verify)
     # "Expect: 100-continue" costs a round trip of its own before each body.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     return client

@@ -16,7 +16,7 @@ from airflow_provider_iinked.storage.errors import store_code
 from airflow_provider_iinked.storage.layout import Kind, folder_of, name_of, parse, temporary, without_suffix
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.object_info import ObjectInfo
-from airflow_provider_iinked.storage.parts import PartBuffer, PartsInFlight, part_size
+from airflow_provider_iinked.storage.parts import POOL, Part, PartsInFlight, part_size
 from airflow_provider_iinked.storage.s3_answers import (
     CHECKSUMS,
     IF_FREE,
@@ -58,34 +58,47 @@ class S3Upload(Upload):
         self._lock = lock_headers(lock)
         self._target = store.target(url)
         self._part_size = part_size(size, _MAX_PARTS)
-        self._buffer = PartBuffer()
+        self._part: Part | None = None
         self._parts = PartsInFlight(store.slots)
         self._written = 0
         self._marker = ""
         self._noted: Future[Any] | None = None
         self._upload_id: str | None = None
-        if size > self._part_size:
+        self._in_parts = size > self._part_size
+        if self._in_parts:
             self._begin()
+
+    @property
+    def keeps_name(self) -> bool:
+        """Whether the condition of the request that publishes is known to be honoured."""
+        decides = self.store.complete_condition if self._in_parts else self.store.put_condition
+        return decides is Condition.HONOURED
 
     def write(self, data: bytes) -> None:
         """Append bytes; a part is sent when it is full, while the next one is filled."""
-        self._written += len(data)
-        if self._upload_id is None:
-            self._buffer.add(data)
-            return
         rest = memoryview(data)
         while rest:
-            rest = self._buffer.fill(rest, self._part_size)
-            if self._buffer.size >= self._part_size:
-                self._send_part()
+            if self._part is None:
+                expected = min(self._part_size, max(self.size - self._written, len(rest)))
+                self._part = Part(POOL.take(expected))
+            before = self._part.size
+            if self._upload_id is None:
+                self._part.extend(rest)
+                rest = rest[len(rest) :]
+            else:
+                rest = self._part.fill(rest)
+            self._written += self._part.size - before
+            if self._upload_id is not None and self._part.is_full:
+                self._send_part(self._part)
 
     def publish(self) -> ObjectInfo | None:
         """Complete the upload, if the name is free."""
         if self._upload_id is None:
             # The bytes are kept until they are discarded: the caller may free the name and publish again.
-            return self.store.put_new(self.url, self._buffer.peek(), **self._lock)
-        if self._buffer.size:
-            self._send_part()
+            body = self._part.whole() if self._part is not None else bytearray()
+            return self.store.put_new(self.url, body, **self._lock)
+        if self._part is not None:
+            self._send_part(self._part)
         if self._noted is not None:
             self._noted.result()
         parts = [
@@ -104,7 +117,7 @@ class S3Upload(Upload):
 
     def _discard(self) -> None:
         """Abort the upload and remove its marker."""
-        self._buffer.clear()
+        self._part = None
         if (upload_id := self._upload_id) is not None:
             self._parts.cancel()
             if self._noted is not None:
@@ -127,8 +140,8 @@ class S3Upload(Upload):
     def _begin(self) -> None:
         self._marker = marker = temporary(without_suffix(self.url), self.store.token)
         named = {"key": self._target["Key"]}
-        self.store.replace_bytes(marker, json_bytes(named))
         try:
+            self.store.replace_bytes(marker, json_bytes(named))
             kind = {"ContentType": content_type(self.url), **self._lock}
             begun = self.store.call("create_multipart_upload", self._target, **kind)
         except Exception:
@@ -145,10 +158,16 @@ class S3Upload(Upload):
         except StorageError as error:
             log.warning("%s", error)
 
-    def _send_part(self) -> None:
-        body = self._buffer.take()
+    def _send_part(self, part: Part) -> None:
+        body, self._part = part.whole(), None
         named = {"UploadId": self._upload_id, "PartNumber": len(self._parts) + 1}
-        self._parts.send(lambda: self.store.start("upload_part", self._target, **named, Body=body))
+
+        def start() -> Future[Any]:
+            call = self.store.start("upload_part", self._target, **named, Body=body)
+            call.add_done_callback(lambda _: POOL.give_back(body))
+            return call
+
+        self._parts.send(start)
 
     def _complete(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
         """Complete it under the condition that the name is free; where that may not be honoured, look before."""
@@ -176,7 +195,7 @@ class S3Upload(Upload):
             return info_of(answer, self._written)
         info = self.store.info(self.url)
         expected = str(answer.get("ETag") or "").strip('"') or multipart_etag(parts)
-        if info is not None and expected and (info.validator or {}).get("etag") != expected:
+        if info is not None and expected and (info.validator or {}).get("etag") not in (None, expected):
             raise FileExistsError(self.url)  # another writer's, whose completion came last
         return info
 

@@ -32,6 +32,7 @@ class SftpStore(FsspecStore):
     """A server that speaks SFTP, through sshfs."""
 
     extra: ClassVar[str | None] = "sftp"
+    shows_unfinished: ClassVar[bool] = False
 
     def failure_domain(self, url: str) -> str:
         """Name the host that the connection leads to, which the URL may call otherwise."""

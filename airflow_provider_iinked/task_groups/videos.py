@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import XComArg, task_group
 
@@ -18,6 +18,9 @@ try:
     from airflow.providers.standard.operators.empty import EmptyOperator
 except ImportError:  # Airflow 2.11
     from airflow.operators.empty import EmptyOperator  # type: ignore[import-not-found,no-redef]
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
 
 
 @task_group(group_id="archive_and_delete_videos")
@@ -149,17 +152,8 @@ def archive_and_delete_videos(
         delete = deletion(task_id="delete", preview=preview, **rule)
         download >> delete
     else:
-        # Only here: the module cannot be imported below Airflow 3.1, and says so.
-        from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
-
         look = deletion(task_id="preview", preview=True, **rule)
-        approve = IinkedApproveDeletionOperator(
-            task_id="approve",
-            plan=look.output,
-            require_other_person=require_other_person,
-            response_timeout=response_timeout,
-            assigned_users=None if approval is True else list(approval),
-        )
+        approve = _ask_person(look, approval, require_other_person, response_timeout)
         delete = deletion(task_id="delete", approval=approve.output)
         download >> look >> approve >> delete
     if not one:
@@ -167,10 +161,29 @@ def archive_and_delete_videos(
         [wait, download, delete] >> EmptyOperator(task_id="done")
 
 
+def _ask_person(
+    look: IinkedDeleteVideosOperator,
+    users: bool | Sequence[Any],
+    require_other_person: bool,
+    response_timeout: timedelta | None,
+) -> IinkedApproveDeletionOperator:
+    """Have a person approve what a preview shows."""
+    # Only here: the module cannot be imported below Airflow 3.1, and says so.
+    from airflow_provider_iinked.operators.approval import IinkedApproveDeletionOperator
+
+    return IinkedApproveDeletionOperator(
+        task_id="approve",
+        plan=look.output,
+        require_other_person=require_other_person,
+        response_timeout=response_timeout,
+        assigned_users=None if isinstance(users, bool) else list(users),
+    )
+
+
 def _check_approval_arguments(
     approval: object, require_other_person: object, response_timeout: object, preview: object
 ) -> None:
-    """See at parse time that an approval is either asked for in full or not at all."""
+    """See at parse time that an approval is either requested in full or not at all."""
     people = isinstance(approval, (list, tuple)) and approval
     if not isinstance(approval, bool) and not people:
         raise InvalidArgumentError(

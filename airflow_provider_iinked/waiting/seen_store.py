@@ -87,7 +87,7 @@ class SeenVideos:
         self._listed = listed
 
     async def save(self) -> None:
-        """Save what was reported a while ago; trouble is logged, and the next call tries again."""
+        """Save what was reported a while ago; an error is logged, and the next call tries again."""
         if self._store is None:
             return
         ripe = time.monotonic() - SAVE_AFTER

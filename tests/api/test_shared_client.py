@@ -186,7 +186,7 @@ def test_after_a_429_nobody_asks_before_retry_after_and_nobody_is_lost(
     assert most_within(points, 0.25) <= 13 * 2
 
 
-def test_a_pause_outlasts_the_client_that_was_told_of_it(iinked_simulator: IinkedSimulator) -> None:
+def test_a_pause_outlasts_the_client_that_took_it(iinked_simulator: IinkedSimulator) -> None:
     package = iinked_simulator.add_package(videos=["a"])
     iinked_simulator.faults.add(
         Fault(call="list", kind="status", status=429, headers={"Retry-After": "2"}, body={"error": "too_many"})

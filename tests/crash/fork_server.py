@@ -126,9 +126,13 @@ def warm_up() -> None:
 
     os.environ["AIRFLOW_CONN_WARM_UP"] = json.dumps({"conn_type": "iinked_sign", "host": "localhost", "password": "x"})
     with contextlib.suppress(ImportError):  # only where the object stores are installed
-        import airflow.providers.amazon.aws.fs.s3
-        import airflow.providers.amazon.aws.hooks.s3  # noqa: F401
         import s3fs  # noqa: F401
+    with contextlib.suppress(ImportError):
+        import gcsfs  # noqa: F401
+
+        import airflow_provider_iinked.storage.azure
+        import airflow_provider_iinked.storage.gcs
+        import airflow_provider_iinked.storage.s3  # noqa: F401
     assert IinkedSignHook("warm_up").get_conn()
     assert open_store("file:///tmp")
     assert threading.active_count() == 1

@@ -127,8 +127,8 @@ def test_memory_does_not_grow_with_the_archive(empty):
 
     peak(range(2))  # what is imported or cached once
     small = peak(range(100))
-    large = peak(range(100, 1100))
-    assert large < small + 1_000_000
+    large = peak(range(100, 600))
+    assert large < small + 500_000
 
 
 # --- nothing is laundered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from itertools import islice
 
 import pytest
 
+from airflow_provider_iinked import progress
 from airflow_provider_iinked.custody import verification_log
 from airflow_provider_iinked.custody.keys import load_signing_key
 from airflow_provider_iinked.custody.verify import Budget, Verifier
@@ -90,3 +92,13 @@ def test_small_budgets_come_round_to_every_package_before_any_comes_twice(archiv
         looked_at += dict.fromkeys(finding.package_id for finding in run)
     assert sorted(looked_at[: len(PACKAGES)]) == PACKAGES
     assert sorted(looked_at[len(PACKAGES) : 2 * len(PACKAGES)]) == PACKAGES
+
+
+def test_every_ten_seconds_a_line_says_how_far_it_is(archive, monkeypatch, caplog):
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    caplog.set_level(logging.INFO)
+    list(Verifier(archive.url).findings())
+    lines = [line for line in caplog.messages if " of 13 packages, " in line]
+    assert len(lines) == 36
+    assert lines[-1].startswith("12 of 13 packages, 36 recordings done; ")
+    assert lines[-1].endswith(" s left")

@@ -259,7 +259,7 @@ def test_records_that_are_malformed_disagree_or_share_a_place_are_refused(value)
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_sorts_what_was_asked_for():
+def test_a_plan_sorts_what_was_requested():
     plan = make_plan(listing(a="archived", b="deleted", c="archived"), ("A", "b", "x"), ("archived",))
     assert [video.meeting_video_id for video in plan.to_delete] == ["a"]
     assert [video.meeting_video_id for video in plan.already_deleted] == ["b"]
@@ -272,7 +272,7 @@ def test_one_recording_in_another_state_refuses_the_whole_call(state):
         make_plan(listing(a="archived", b=state), None, ("archived",))
 
 
-def test_a_recording_in_another_state_that_was_not_asked_for_does_not_matter():
+def test_a_recording_in_another_state_that_was_not_requested_does_not_matter():
     assert len(make_plan(listing(a="archived", b="started"), ("a",), ("archived",)).to_delete) == 1
 
 
@@ -283,7 +283,7 @@ NAMES = st.sampled_from("abcdefg")
 @given(
     st.dictionaries(NAMES, STATES), st.none() | st.lists(NAMES, unique=True), st.sets(STATES.filter("deleted".__ne__))
 )
-def test_a_plan_deletes_only_what_was_asked_for_is_listed_and_is_in_an_allowed_state(states, wanted, allowed):
+def test_a_plan_deletes_only_what_was_requested_is_listed_and_is_in_an_allowed_state(states, wanted, allowed):
     try:
         plan = make_plan(listing(**states), wanted, allowed)
     except StateNotAllowedError:
@@ -296,7 +296,7 @@ def test_a_plan_deletes_only_what_was_asked_for_is_listed_and_is_in_an_allowed_s
     assert sorted([*named, *plan.unlisted]) == sorted(states if wanted is None else wanted)
 
 
-def test_an_answer_that_names_what_was_neither_asked_for_nor_gone_before_has_strangers():
+def test_an_answer_may_name_only_what_was_requested_or_gone_before():
     named = listing(a="deleted", B="deleted", c="deleted").videos
     assert unrequested_ids(named, requested={"a"}, gone_before={"b"}) == ["c"]
 

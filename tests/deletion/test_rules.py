@@ -293,7 +293,7 @@ def test_more_gone_after_an_unclear_answer_stops_everything():
     rules.request_failed("a", LOST)
     rules.take_list(listing(), listed_at=1.0)
     assert isinstance(rules.stopped_by, exceptions.UnrequestedDeletionError)
-    assert "b, not asked for, is gone too" in str(rules.stopped_by)
+    assert "b, not requested, is gone too" in str(rules.stopped_by)
 
 
 def test_more_gone_after_a_refusal_is_somebody_elses_doing():

@@ -44,6 +44,25 @@ def test_each_link_inside_leads_somewhere(page):
     assert not dead
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_test_that_a_page_names_is_there(page):
+    gone = []
+    for path, name in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text()):
+        source = (ROOT / path).read_text() if (ROOT / path).is_file() else ""
+        if not source or (name and not re.search(rf"\bdef {name}\b", source)):
+            gone.append(f"{path}::{name}")
+    assert not gone
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_module_that_a_page_names_is_there(page):
+    packages = (
+        "api|custody|deletion|download|hooks|media|operators|sensors|simulator|storage|task_groups|triggers|waiting"
+    )
+    named = set(re.findall(rf"`(?:airflow_provider_iinked/)?((?:{packages})/[\w/]+\.py)`", page.read_text()))
+    assert not {path for path in named if not (ROOT / "airflow_provider_iinked" / path).is_file()}
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
 def test_code_that_a_page_includes_is_there(page):
     for block in re.findall(r"```\{literalinclude\} (.*?)```", page.read_text(), flags=re.DOTALL):

@@ -69,7 +69,7 @@ def texts(error):
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
-def test_without_a_list_that_can_be_read_nothing_is_done_and_no_secret_told(ground, answer):
+def test_without_a_list_that_can_be_read_nothing_is_done_and_no_secret_shown(ground, answer):
     ground.platform.add("v")
     copies = ground.download()
     ground.platform.on["list"] = lambda asked: answer
@@ -96,7 +96,7 @@ def test_no_error_of_a_transfer_tells_the_signed_address(ground, answer):
         assert not any(secret in text for text in texts(caught.value) for secret in (KEY, TOKEN))
 
 
-def test_a_recordings_host_that_is_not_there_is_told_without_its_address(ground):
+def test_a_recordings_host_that_is_not_there_is_reported_without_its_address(ground):
     ground.platform.add("v", url=f"http://localhost:1/v?access={TOKEN}")
     with pytest.raises(exceptions.TransferError) as caught:
         IinkedSignHook().download_video(PACKAGE, "v", ground.destination)

@@ -179,7 +179,7 @@ def test_a_refusal_with_a_code_is_the_apis_word_and_is_not_repeated(three, statu
     [b"", b"<html>404</html>", {"detail": "Not Found"}, {"error": "Not Found", "path": "/x"}, {"title": "x"}, []],
 )
 @pytest.mark.parametrize("known", ["package", "short"])
-def test_a_path_that_does_not_exist_is_told_from_a_recording_that_does_not(three, status, body, known):
+def test_a_path_that_does_not_exist_is_distinguished_from_a_recording_that_does_not(three, status, body, known):
     platform = three[0].platform
     short = "/api/v1/packages/videos/delete"
     platform.on["delete"] = lambda asked: None if (asked.path == short) is (known == "short") else reply(status, body)
@@ -266,7 +266,7 @@ def test_a_list_that_lags_behind_is_waited_for(three, reads, answer):
         ends_well(three)
 
 
-def test_a_recording_missing_from_the_first_list_is_not_asked_for(three):
+def test_a_recording_missing_from_the_first_list_is_not_requested(three):
     ground, arguments = three
     platform = ground.platform
     shrunk = {**platform.listing(), "videos": [v for v in platform.videos.values() if v["meetingVideoId"] != "b"]}
@@ -341,7 +341,7 @@ def test_an_open_receipt_is_completed_also_by_an_id_of_another_case(ground):
     ground.platform.videos["Aa"] = {}  # it was listed when it was asked for
 
 
-def test_a_recording_that_one_look_shows_as_gone_and_the_next_as_live_is_not_asked_for(ground, monkeypatch):
+def test_a_recording_that_one_look_shows_as_gone_and_the_next_as_live_is_not_requested(ground, monkeypatch):
     monkeypatch.setattr("airflow_provider_iinked.deletion.plan.MAX_LIST_AGE", -1.0)
     platform = ground.platform
     platform.add("v")

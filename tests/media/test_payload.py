@@ -36,7 +36,7 @@ def holed(start: int, size: int) -> bytes:
         (b"", "h264", "video", False),
     ],
 )
-def test_a_hole_is_told_from_silence_and_padding(data: bytes, codec: str, kind: str, found: bool) -> None:
+def test_a_hole_is_distinguished_from_silence_and_padding(data: bytes, codec: str, kind: str, found: bool) -> None:
     assert (blank_problem(data, codec=codec, kind=kind) is not None) is found
 
 

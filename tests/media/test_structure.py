@@ -68,11 +68,27 @@ def _passes(demuxer: str, data: bytes) -> bool:
 
 
 @ALL
-@pytest.mark.parametrize("filler", ["zeros", "noise"])
-def test_padded_behind_its_end_it_is_refused(demuxer: str, data: bytes, filler: str) -> None:
-    more = bytes(5_000) if filler == "zeros" else random.Random(3).randbytes(5_000)
+@pytest.mark.parametrize(
+    "more", [random.Random(3).randbytes(5_000), bytes(5_000) + b"x"], ids=["noise", "not only zeros"]
+)
+def test_with_something_behind_its_end_it_is_refused(demuxer: str, data: bytes, more: bytes) -> None:
     with pytest.raises(BrokenStructureError):
         walked(demuxer, data + more)
+
+
+@pytest.mark.parametrize(("demuxer", "data"), [FRAGMENTED, LIVE_WEBM, OGG, FLV, AVI, WAV])
+def test_padded_where_no_part_says_that_nothing_follows_it_is_refused(demuxer: str, data: bytes) -> None:
+    """The zeros may stand for media that is lost."""
+    with pytest.raises(BrokenStructureError):
+        walked(demuxer, data + bytes(5_000))
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 8, 16, 5_000])
+@pytest.mark.parametrize(("demuxer", "data"), [MP4, WEBM], ids=["mp4", "webm"])
+def test_zeros_behind_a_file_whose_index_or_segment_is_complete_are_padding(
+    demuxer: str, data: bytes, count: int
+) -> None:
+    assert walked(demuxer, data + bytes(count)).media == walked(demuxer, data).media
 
 
 @ALL
@@ -118,6 +134,18 @@ def test_the_length_that_a_webm_header_claims_is_read() -> None:
     assert walked(*LIVE_WEBM).header_seconds is None
 
 
+def test_a_file_whose_parts_all_end_where_they_say_is_sealed() -> None:
+    assert walked(*WEBM).sealed
+    assert walked("matroska", WEBM[1] + bytes(9)).sealed
+    assert not walked(*LIVE_WEBM).sealed
+
+
+def test_a_webm_without_one_of_its_clusters_is_not_sealed() -> None:
+    head, first, second, *others = clusters(recording(".webm", options=(("cluster_time_limit", "500"),)))
+    assert walked("matroska", b"".join([head, first, second, *others])).sealed
+    assert not walked("matroska", b"".join([head, first, *others])).sealed
+
+
 def test_clusters_that_lie_inside_the_first_one_pass() -> None:
     """The usual repair of a sliced browser recording gives its first Cluster the size of all that follows."""
     head, first, *others = clusters(LIVE_WEBM[1])
@@ -125,6 +153,7 @@ def test_clusters_that_lie_inside_the_first_one_pass() -> None:
     repaired = CLUSTER + struct.pack(">Q", 1 << 56 | len(body + b"".join(others))) + body
 
     assert _passes("matroska", b"".join([head, repaired, *others]))
+    assert not walked("matroska", b"".join([head, repaired, *others])).sealed
 
 
 def test_a_second_recording_behind_the_first_is_refused() -> None:

@@ -47,6 +47,35 @@ def swapped(times: list[float], start: float, middle: float, end: float) -> list
     return [at for at in times if at < start] + second + first + [at for at in times if at >= end]
 
 
+def test_a_still_picture_among_b_frames_passes_where_durations_are_known() -> None:
+    """Durations follow the decoding order: the ten seconds are those of another frame than the one that stays."""
+    line = Timeline()
+    line.open(0, kind="video", timed=True)
+    shown = [0, 3, 1, 2, 6, 4, 5, 106, 104, 105, 109, 107, 108]
+    for at, (decode, number) in enumerate(zip([*range(7), *range(104, 110)], shown, strict=True)):
+        line.add(0, decode=decode / 10 - 0.2, start=number / 10, duration=9.8 if at == 6 else 0.1)
+    assert line.gaps() == []
+
+
+def test_a_still_picture_of_video_alone_passes_where_nothing_was_taken_out_of_the_file() -> None:
+    frames = [*steps(0, 6, 0.1), *steps(16, 24, 0.1)]
+    for sealed, problems in ((True, 0), (False, 1)):
+        line = Timeline(sealed=sealed)
+        line.open(0, kind="video", timed=False)
+        for at in frames:
+            line.add(0, decode=at, start=at, duration=0.1)
+        assert len(line.gaps()) == problems
+
+
+def test_a_gap_in_sound_and_picture_is_one_although_nothing_was_taken_out_of_the_file() -> None:
+    line = Timeline(sealed=True)
+    for number, kind in ((0, "video"), (1, "audio")):
+        line.open(number, kind=kind, timed=False)
+        for at in [*steps(0, 6, 0.1), *steps(16, 24, 0.1)]:
+            line.add(number, decode=at, start=at, duration=0.1)
+    assert len(line.gaps()) == 1
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -144,7 +144,13 @@ def missing_tools() -> list[str]:
     return [tool for tool in ("ffmpeg", "gst-launch-1.0") if shutil.which(tool) is None]
 
 
-def _ffmpeg(arguments: str, folder: Path) -> None:
+def run_ffmpeg(arguments: str, folder: Path) -> None:
+    """
+    Make one file.
+
+    :param arguments: ffmpeg's, the last one is the file; or those of ``... > file``, which is written through a pipe.
+    :param folder: where.
+    """
     command, _, piped = arguments.partition(" > ")
     line = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-threads", "1", *command.split()]
     if not piped:
@@ -171,6 +177,6 @@ def make(folder: Path) -> None:
     :param folder: gets them.
     """
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda line: _ffmpeg(line, folder), _ENCODINGS.values()))
-        list(pool.map(lambda line: _ffmpeg(line, folder), _REMUXES + _PIPED + _REFUSED_KINDS))
+        list(pool.map(lambda line: run_ffmpeg(line, folder), _ENCODINGS.values()))
+        list(pool.map(lambda line: run_ffmpeg(line, folder), _REMUXES + _PIPED + _REFUSED_KINDS))
         list(pool.map(lambda item: _gstreamer(*item, folder), _GSTREAMER.items()))

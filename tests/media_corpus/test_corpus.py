@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_iinked.media.container import SNIFF_SIZE, container_of, container_suffix
-from tests.media_corpus import browser, encoders
+from tests.media_corpus import browser, encoders, odd
 from tests.media_corpus.damage import Broken, damages, rearranged
 
 pytestmark = pytest.mark.skipif(
@@ -110,6 +110,15 @@ def test_every_whole_recording_passes(corpus: Corpus, depth: str) -> None:
     paths = [path for path in corpus.whole if path.name not in HEADER_LIES]
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(judge, map(str, paths), [None] * len(paths), [depth] * len(paths)))
+    assert {path.name: problems for path, problems in zip(paths, found, strict=True) if problems} == {}
+
+
+def test_every_odd_whole_recording_passes(tmp_path: Path) -> None:
+    odd.make(tmp_path)
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) >= 60
+    with ProcessPoolExecutor(2) as pool:
+        found = list(pool.map(judge, map(str, paths)))
     assert {path.name: problems for path, problems in zip(paths, found, strict=True) if problems} == {}
 
 

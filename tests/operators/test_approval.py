@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,8 +89,34 @@ def test_the_question_shows_each_recording_and_the_answer_carries_the_digest_of_
 
 
 @needs_airflow_3_1
-def test_the_params_of_the_dag_are_not_asked_for(ask: Any) -> None:
+def test_the_params_of_the_dag_are_not_requested(ask: Any) -> None:
     assert list(ask(params={"matter": "M-1"}).shown["params"]) == ["plan_sha256"]
+
+
+@needs_airflow_3_1
+@pytest.mark.parametrize("takes", [True, False], ids=["response_timeout", "execution_timeout"])
+def test_the_time_for_an_answer_goes_where_the_standard_provider_takes_it(
+    monkeypatch: pytest.MonkeyPatch, takes: bool
+) -> None:
+    """Those of Airflow 3.1 know no ``response_timeout``."""
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    given: dict[str, Any] = {}
+    if takes:
+
+        def init(self: Any, *, response_timeout: Any = None, **more: Any) -> None:
+            given.update({"response_timeout": response_timeout})
+    else:
+
+        def init(self: Any, **more: Any) -> None:  # type: ignore[misc]
+            given.update(more)
+
+    monkeypatch.setattr(HITLOperator, "__init__", init)
+    from airflow_provider_iinked.operators import approval
+
+    monkeypatch.setattr(approval.ApprovalOperator, "__init__", init)
+    approval.IinkedApproveDeletionOperator(task_id="approve", plan=preview("a"), response_timeout=timedelta(days=7))
+    assert given["response_timeout" if takes else "execution_timeout"] == timedelta(days=7)
 
 
 @needs_airflow_3_1

@@ -283,10 +283,10 @@ def test_a_folder_that_cannot_be_listed_counts_as_not_copied_and_a_store_that_ca
     chain.download(["good", "odd"])
     refused, list_names = {"odd"}, LocalStore.list_names
 
-    def list_or_refuse(self: Any, url: str) -> Any:
+    def list_or_refuse(self: Any, url: str, prefix: str = "") -> Any:
         if url.rpartition("/")[2] in refused:
             raise exceptions.StorageError("forbidden")
-        return list_names(self, url)
+        return list_names(self, url, prefix)
 
     monkeypatch.setattr(LocalStore, "list_names", list_or_refuse)
     assert [one["package_id"] for one in ends_soon(without_copy_at=chain.destination)] == ["odd"]

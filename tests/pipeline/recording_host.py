@@ -29,6 +29,8 @@ class RawHost:
     answer: Callable[[socket.socket, bytes], None] = lambda connection, _: connection.sendall(head() + RECORDING)
     gone: threading.Event = field(default_factory=threading.Event)
     """Set when a client has closed its connection while an answer was being sent."""
+    any_message: bool = False
+    """Answer to whatever comes, which need not be HTTP."""
 
     @property
     def targets(self) -> list[bytes]:
@@ -46,7 +48,7 @@ def raw_host(tls: ssl.SSLContext | None = None) -> Iterator[RawHost]:
             try:
                 connection.settimeout(20)
                 connection = tls.wrap_socket(connection, server_side=True) if tls else connection
-                request = read_head(connection)
+                request = connection.recv(65536) if host.any_message else read_head(connection)
                 if request:
                     host.heads.append(request)
                     host.answer(connection, request)

@@ -148,7 +148,7 @@ def test_seal_takes_its_key_from_a_connection(place, monkeypatch):
     assert place.json("seal", "--signing-conn-id", "evidence_key")[0] == 0
 
 
-def test_export_writes_a_bundle_of_the_packages_that_were_asked_for(place, tmp_path):
+def test_export_writes_a_bundle_of_the_packages_that_were_named(place, tmp_path):
     place.seal()
     code, out, _ = place.run("export", tmp_path / "bag", "--package", "p1", "--public-key", place.public)
     assert (code, "1 recordings" in out) == (0, True)

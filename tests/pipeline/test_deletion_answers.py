@@ -38,7 +38,7 @@ def test_a_server_that_knows_one_of_the_two_paths_is_asked_by_that_one(three, kn
     assert bodies == [{"packageId": "p", "meetingVideoId": video} for video in "abc"]
 
 
-def test_an_id_of_another_case_is_asked_for_in_the_apis_spelling(chain):
+def test_an_id_of_another_case_is_requested_in_the_apis_spelling(chain):
     chain.package("Abc", package_id="p")
     chain.delete(package_id="p", meeting_video_ids="aBC")
     assert chain.ledger.delete_requests[0].body["meetingVideoId"] == "Abc"
@@ -152,7 +152,7 @@ def test_a_retry_after_beyond_patience_ends_the_task_and_says_when_to_come_back(
     ends_well(three)
 
 
-def test_the_copies_are_proved_anew_after_a_wait(chain):
+def test_the_copies_are_verified_again_after_a_wait(chain):
     chain.package("a", package_id="p")
     copies = chain.download("p")
     headers = {"Retry-After": "1"}
@@ -203,10 +203,10 @@ def test_a_refusal_of_one_request_keeps_its_recording_and_the_others_are_deleted
 
 
 @pytest.mark.parametrize("hostile", ["names_more", "deletes_more", "names_stranger"])
-def test_an_answer_that_names_what_was_not_asked_for_stops_everything(three, hostile):
+def test_an_answer_that_names_what_was_not_requested_stops_everything(three, hostile):
     chain, _ = three
     chain.sim.quirks.hostile = hostile
-    error = fails(three, exceptions.UnrequestedDeletionError, match="not asked for")
+    error = fails(three, exceptions.UnrequestedDeletionError, match="not requested")
     assert len(chain.ledger.delete_requests) == 1
     assert "Deleted by this task: a" in str(error)
     if hostile != "names_stranger":
@@ -221,11 +221,11 @@ def test_an_answer_about_another_package_stops_everything(three):
     assert len(chain.ledger.delete_requests) == 1
 
 
-def test_more_gone_than_asked_for_behind_a_lost_answer_stops_everything(three):
+def test_more_gone_than_requested_behind_a_lost_answer_stops_everything(three):
     chain, _ = three
     chain.sim.quirks.hostile = "deletes_more_hidden"
     chain.sim.faults.add(Fault(call="delete", kind="lost_answer"))
-    fails(three, exceptions.UnrequestedDeletionError, match="b, not asked for, is gone too")
+    fails(three, exceptions.UnrequestedDeletionError, match="b, not requested, is gone too")
     assert len(chain.ledger.delete_requests) == 1
 
 
@@ -241,7 +241,7 @@ def test_what_vanished_unseen_is_warned_of(chain, caplog):
     chain.package("a", "neighbour", package_id="p")
     chain.sim.quirks.hostile = "deletes_more_hidden"
     chain.delete(package_id="p", meeting_video_ids="a")
-    assert "Deleted by something else during this task: neighbour" in caplog.text
+    assert "deleted by something else during this task: neighbour" in caplog.text
 
 
 def test_an_answer_that_names_nothing_is_settled_by_the_list(three):

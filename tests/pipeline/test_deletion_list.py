@@ -34,7 +34,7 @@ def test_a_state_that_changed_meanwhile_keeps_its_recording(three, clock, meanwh
     assert chain.ledger.deletions == ["a", "c"]
 
 
-def test_a_recording_that_others_deleted_meanwhile_is_not_asked_for(three, clock, meanwhile):
+def test_a_recording_that_others_deleted_meanwhile_is_not_requested(three, clock, meanwhile):
     chain, _ = three
 
     def change():

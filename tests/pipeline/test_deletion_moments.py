@@ -68,7 +68,7 @@ def test_a_copy_that_is_spoilt_while_its_receipt_is_written_slowly_keeps_its_rec
     assert receipt_of(chain)["status"] == "withdrawn"
 
 
-def test_a_copy_is_proved_again_after_a_slow_receipt(copied, slow_store):
+def test_a_copy_is_verified_again_after_a_slow_receipt(copied, slow_store):
     chain, copies = copied
     slow_store.append((11.0, None))
     chain.delete(verified_copies=copies)
@@ -159,7 +159,7 @@ def test_what_is_gone_after_a_refusal_is_warned_of(copied, meanwhile, caplog):
     meanwhile.before_first_deletion(vanish)
     with caplog.at_level(logging.WARNING):
         chain.delete(verified_copies=copies)
-    assert "Deleted by something else during this task: neighbour" in caplog.text
+    assert "deleted by something else during this task: neighbour" in caplog.text
 
 
 def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect, clock, monkeypatch):

@@ -181,6 +181,26 @@ def test_every_copy_that_a_record_promises_must_be_whole(twice, which, given):
     assert chain.ledger.delete_requests == []
 
 
+def test_a_third_copy_that_a_record_promises_must_be_whole_although_two_are_given(twice, tmp_path):
+    chain, package, video, copies, other = twice
+    third = chain.download(package, destination=f"file://{tmp_path}/third")
+    record = other / package / f"{video}.custody.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "copies": [third[0]["uri"]]}))
+    (tmp_path / "third" / package / f"{video}.mp4").write_bytes(b"bad")
+    with pytest.raises(exceptions.VerificationError, match="third"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
+
+
+@pytest.mark.parametrize("was", ["file:///no/such/place/p/v.mp4", "gone://bucket/p/v.mp4"])
+def test_a_promised_copy_that_is_not_at_its_old_place_counts_as_moved_where_enough_are_given(twice, was):
+    chain, package, video, copies, other = twice
+    record = other / package / f"{video}.custody.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "copies": [was]}))
+    chain.delete(verified_copies=copies)
+    assert chain.ledger.deletions == [video]
+
+
 def test_copies_on_one_disk_are_one_failure_domain(twice):
     chain, _, _, copies, _ = twice
     with pytest.raises(exceptions.VerificationError, match="1 failure domains, min_copies is 2"):

@@ -17,7 +17,7 @@ def test_without_copies_and_without_a_place_there_are_no_receipts(chain):
     assert not chain.folder.exists()
 
 
-def test_a_receipt_without_a_copy_goes_where_it_is_told(chain, paper):
+def test_a_receipt_without_a_copy_goes_to_receipt_destination(chain, paper):
     chain.package("a", package_id="p")
     chain.delete(package_id="p", delete_all=True, **receipts(chain))
     receipt = paper(chain.folder.parent / "receipts" / "p" / "a.deletion.json")
@@ -75,7 +75,7 @@ def test_a_receipt_that_a_killed_run_left_is_completed_by_the_next(chain, paper,
     assert len(chain.ledger.delete_requests) == 1
 
 
-def test_a_receipt_of_a_deletion_that_never_happened_is_written_anew(chain, paper, meanwhile):
+def test_a_receipt_of_a_deletion_that_never_happened_is_written_again(chain, paper, meanwhile):
     chain.package("a", package_id="p")
     copies = chain.download("p")
 

@@ -1,4 +1,4 @@
-"""A task that is told to end: at most the request on its way is completed, and nothing is sent any more."""
+"""A task that is to end: at most the request on its way is completed, and nothing is sent any more."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_timeout_that_is_raised_anywhere_in_the_main_thread_ends_all_requests(
         assert receipt["status"] in ("requested", "unconfirmed", "deleted") or video not in asked
 
 
-def test_a_store_that_hangs_does_not_keep_a_task_that_is_told_to_end(dozen, monkeypatch):
+def test_a_store_that_hangs_does_not_keep_a_task_that_is_to_end(dozen, monkeypatch):
     chain, _, videos, copies = dozen
     task = IinkedDeleteVideosOperator(task_id="delete", verified_copies=copies)
     really, hangs = preparation.verify_recording, threading.Event()
@@ -165,7 +165,7 @@ def test_a_store_that_hangs_does_not_keep_a_task_that_is_told_to_end(dozen, monk
     assert set(chain.ledger.deletions) <= set(videos[:3])
 
 
-def test_a_client_that_is_told_to_stop_sends_nothing_and_does_not_take_the_second_path(chain, connect):
+def test_a_client_that_is_stopped_sends_nothing_and_does_not_take_the_second_path(chain, connect):
     package, videos = chain.package({})
     hook = IinkedSignHook()
     hook.stop()

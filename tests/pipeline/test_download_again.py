@@ -19,6 +19,7 @@ from airflow_provider_iinked.download.workflow import download_videos
 from airflow_provider_iinked.exceptions import NotArchivedError, RecordingDeletedError, StorageError, VerificationError
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from airflow_provider_iinked.simulator import Fault
+from tests.servers.threads import at_once
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_copy_whose_time_alone_changed_is_read_and_kept(chain):
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
-def test_a_copy_that_no_longer_agrees_is_set_aside_and_fetched_anew(one, damage, caplog):
+def test_a_copy_that_no_longer_agrees_is_quarantined_and_fetched_again(one, damage, caplog):
     one.download("p")
     path = one.path("p", "v.mp4")
     if damage == "gone":
@@ -71,10 +72,10 @@ def test_a_copy_that_no_longer_agrees_is_set_aside_and_fetched_anew(one, damage,
     (copy,) = one.download("p")
     assert (copy["sha256"], fetched(one)) == (one.sim.sha256("v"), 2)
     assert len(aside(one)) == (1 if damage == "gone" else 2)
-    assert "Set aside" in caplog.text
+    assert "Quarantined" in caplog.text
 
 
-def test_a_record_that_cannot_be_read_is_set_aside_and_written_anew(one, paper):
+def test_a_record_that_cannot_be_read_is_quarantined_and_written_again(one, paper):
     one.download("p")
     one.path("p", "v.custody.json").write_text("{")
     one.download("p")
@@ -92,7 +93,7 @@ def test_another_data_centres_record_is_left_alone(one, paper, changes):
     assert {name: one.path("p", name).read_bytes() for name in one.names("p")} == before
 
 
-def test_a_recording_that_changed_at_the_source_is_fetched_anew(one):
+def test_a_recording_that_changed_at_the_source_is_fetched_again(one):
     one.download("p")
     one.sim.change_content("v")
     one.sim.set_fields("p", "v", duration="PT7S")
@@ -108,7 +109,7 @@ def test_a_copy_without_a_record_of_the_very_same_bytes_is_kept(one):
     assert one.names("p") == ["v.custody.json", "v.mp4"]
 
 
-def test_a_file_without_a_record_of_other_bytes_is_set_aside(one):
+def test_a_file_without_a_record_of_other_bytes_is_quarantined(one):
     one.path("p").mkdir(parents=True)
     one.path("p", "v.mp4").write_bytes(b"something of the user's own")
     one.download("p")
@@ -188,7 +189,7 @@ def test_an_unknown_package_fails_for_good(chain):
         chain.download("nowhere")
 
 
-def test_copies_come_in_the_order_they_were_asked_for(one):
+def test_copies_come_in_the_order_of_the_ids(one):
     for video in ("a", "z", "b"):
         one.sim.add_video("p", video)
     asked = ["z", "v", "b", "a"]
@@ -273,22 +274,10 @@ def test_a_scheme_without_a_store_is_refused_before_any_request(chain):
 def test_runs_of_the_same_package_at_the_same_time_agree_on_one_copy(one):
     one.sim.add_video("p", "w")
     one.sim.quirks.recording_rate = 400_000
-    results, errors = [], []
     request = parse_download_request(package_id="p", destination=one.destination, meeting_video_ids="*")
-
-    def run():
-        # Airflow 2.11 executes operators in the main thread only; this is all that the operator does.
-        try:
-            results.append(download_videos(IinkedSignHook(), request))
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    # Airflow 2.11 executes operators in the main thread only; this is all that the operator does.
+    results = at_once(lambda: download_videos(IinkedSignHook(), request), 4)
+    assert not [result for result in results if isinstance(result, Exception)]
     assert all(result == results[0] for result in results)
     assert {copy.sha256 for copy in results[0]} == {one.sim.sha256("v"), one.sim.sha256("w")}
     assert one.names("p") == ["v.custody.json", "v.mp4", "w.custody.json", "w.mp4"]
@@ -314,7 +303,7 @@ def test_processes_that_copy_the_same_package_at_the_same_time_agree_on_one_copy
     assert chain.names("p") == ["v.custody.json", "v.mp4", "w.custody.json", "w.mp4"]
 
 
-def test_a_first_run_whose_copy_is_not_proved_is_not_taken_for_done(chain, monkeypatch, paper):
+def test_a_first_run_whose_copy_is_not_verified_is_not_taken_for_done(chain, monkeypatch, paper):
     """Another run wins the race with a record that does not fit its copy."""
     chain.package("v", package_id="p")
     really = Publisher.publish
@@ -382,7 +371,7 @@ def test_a_run_that_is_broken_off_publishes_nothing_and_the_next_cleans_up(one, 
     assert one.path("p", "v.mp4").read_bytes() == one.sim.content("v")
 
 
-def test_a_broken_transfer_leaves_no_litter(one):
+def test_a_broken_transfer_leaves_nothing_behind(one):
     one.sim.faults.add(Fault(call="recording", kind="cut", after=50_000))
     one.sim.faults.add(Fault(call="recording", kind="reset", on=range(2, 99)))
     with pytest.raises(exceptions.TransferError):

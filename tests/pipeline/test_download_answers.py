@@ -154,7 +154,7 @@ def test_lengths_that_disagree_publish_nothing(one, which, lie):
 
 
 @pytest.mark.parametrize("lie", [-1, 1])
-def test_an_inexact_size_is_not_looked_at_when_told_so(one, lie):
+def test_an_inexact_size_is_not_looked_at_without_check_size(one, lie):
     one.sim.quirks.lie_about_size = lie
     published(one, check_size=False)
 
@@ -164,7 +164,7 @@ def test_a_content_length_too_long_publishes_nothing(one):
     refused(one, match="after 3 tries", check_size=False)
 
 
-def test_more_bytes_than_the_api_told_publish_nothing(one):
+def test_more_bytes_than_the_api_says_publish_nothing(one):
     one.sim.quirks.content_length = False
     one.sim.quirks.lie_about_size = -10
     refused(one, match="goes on after")
@@ -174,7 +174,7 @@ def test_more_bytes_than_the_api_told_publish_nothing(one):
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, "html"])
-def test_a_url_that_expires_midway_is_fetched_anew(one, status):
+def test_a_url_that_expires_midway_is_fetched_again(one, status):
     one.sim.quirks.expired_status = status
     one.sim.faults.add(Fault(call="recording", kind="expire", after=100_000))
     requests = published(one)
@@ -182,12 +182,12 @@ def test_a_url_that_expires_midway_is_fetched_anew(one, status):
     assert len(one.ledger.requests(call="list")) == 2
 
 
-def test_urls_that_expire_again_and_again_are_fetched_anew_as_long_as_there_is_progress(one):
+def test_urls_that_expire_again_and_again_are_fetched_again_as_long_as_there_is_progress(one):
     one.sim.quirks.expire_after_bytes = 40_000
     published(one)
 
 
-def test_a_url_that_is_about_to_end_is_fetched_anew_before_the_start(one):
+def test_a_url_that_is_about_to_end_is_fetched_again_before_the_start(one):
     one.sim.url_lifetime = 5.0
     published(one)
     assert len(one.ledger.requests(call="list")) == 2

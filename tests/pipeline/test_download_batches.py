@@ -132,7 +132,7 @@ def test_max_parallel_counts_recordings_over_all_packages(chain, packages, monke
         together.wait(60)
         time.sleep(0.05)
         try:
-            download(self, url)
+            return download(self, url)
         finally:
             with lock:
                 running[0] -= 1
@@ -156,6 +156,27 @@ def test_recordings_are_published_and_recorded_side_by_side(chain, packages, mon
     assert len(chain.download(packages, max_parallel=4)) == 10
 
 
+def test_a_record_is_written_while_the_next_recording_is_fetched(chain, packages, monkeypatch):
+    """Two workers publish a third copy although no record was written yet."""
+    from airflow_provider_iinked.download.publication import Publisher
+
+    publish, record, published, third = Publisher.publish, Publisher.record, [], threading.Event()
+
+    def noting(self, *arguments, **options):
+        published.append(arguments)
+        if len(published) == 3:
+            third.set()
+        return publish(self, *arguments, **options)
+
+    def waiting(self, *arguments, **options):
+        assert third.wait(20)
+        return record(self, *arguments, **options)
+
+    monkeypatch.setattr(Publisher, "publish", noting)
+    monkeypatch.setattr(Publisher, "record", waiting)
+    assert len(chain.download(packages, max_parallel=2)) == 10
+
+
 def test_urls_do_not_end_while_their_packages_wait(chain, packages, monkeypatch):
     """No more packages are listed ahead than keep the workers busy."""
     from airflow_provider_iinked.download.recording import RecordingCopy
@@ -164,7 +185,7 @@ def test_urls_do_not_end_while_their_packages_wait(chain, packages, monkeypatch)
 
     def noting(self, url):
         listed.append(len(chain.ledger.requests(call="list")))
-        download(self, url)
+        return download(self, url)
 
     monkeypatch.setattr(RecordingCopy, "download", noting)
     chain.download(packages, max_parallel=1)

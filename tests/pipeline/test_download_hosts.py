@@ -216,7 +216,34 @@ def silent(connection, _):
         raise ConnectionError
 
 
-SLOW = {"a body that drips": drip(head()), "a head that drips": drip(), "a body that stops": silent}
+def mute(connection, _):
+    connection.settimeout(LONG)
+    if not connection.recv(1):
+        raise ConnectionError
+
+
+SLOW = {
+    "a body that drips": drip(head()),
+    "a head that drips": drip(),
+    "a body that stops": silent,
+    "no answer at all": mute,
+}
+
+
+def dripping_handshake(connection, _):
+    """The beginning of a TLS record of 16 KiB, whose bytes follow one at a time."""
+    connection.sendall(b"\x16\x03\x03\x40\x00")
+    while True:
+        time.sleep(0.05)
+        connection.sendall(b"\x02")
+
+
+HANDSHAKES = {"a handshake that drips": dripping_handshake, "a silent handshake": mute}
+KINDS = pytest.mark.parametrize(
+    ("answer", "scheme"),
+    [*((answer, "http") for answer in SLOW.values()), *((answer, "https") for answer in HANDSHAKES.values())],
+    ids=[*SLOW, *HANDSHAKES],
+)
 
 
 def after_a_moment_of(host, act):
@@ -232,9 +259,10 @@ def operator(listed, connect):
     return IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=listed.destination)
 
 
-@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
-def test_execution_timeout_ends_the_task_whatever_the_host_does(listed, host, operator, answer):
-    host.answer = answer
+@KINDS
+def test_execution_timeout_ends_the_task_whatever_the_host_does(listed, host, operator, answer, scheme):
+    host.answer, host.any_message = answer, scheme == "https"
+    listed.at("/v", base=f"{scheme}://127.0.0.1:{host.port}")
 
     def time_out(*_):
         raise AirflowTaskTimeout
@@ -253,9 +281,10 @@ def test_execution_timeout_ends_the_task_whatever_the_host_does(listed, host, op
     assert host.gone.wait(LONG / 4), "the connection stays open"
 
 
-@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
-def test_on_kill_in_a_signal_handler_ends_the_download_whatever_the_host_does(listed, host, operator, answer):
-    host.answer = answer
+@KINDS
+def test_on_kill_in_a_signal_handler_ends_the_download_whatever_the_host_does(listed, host, operator, answer, scheme):
+    host.answer, host.any_message = answer, scheme == "https"
+    listed.at("/v", base=f"{scheme}://127.0.0.1:{host.port}")
     before = signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     killed = []
 
@@ -273,6 +302,34 @@ def test_on_kill_in_a_signal_handler_ends_the_download_whatever_the_host_does(li
     assert time.monotonic() - killed[0] < LONG / 2
     assert listed.names("p") == []
     assert host.gone.wait(LONG / 4), "the connection stays open"
+
+
+def test_a_head_that_drips_is_cut_off(listed, host, connect):
+    """The body may take as long as it takes; the head has the connection's timeout."""
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    connect(timeout=0.5, max_retries=0)
+    host.answer = drip()
+    operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=listed.destination)
+    with pytest.raises(exceptions.TransferError, match="TimeoutError"):
+        operator.execute({})
+    assert host.gone.wait(LONG / 4), "the connection stays open"
+
+
+def test_a_body_that_takes_longer_than_the_timeout_is_copied(listed, host, connect):
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    def answer(connection, _):
+        connection.sendall(head())
+        for at in range(0, SIZE, SIZE // 10):
+            time.sleep(0.15)
+            connection.sendall(RECORDING[at : at + SIZE // 10])
+
+    connect(timeout=0.7, max_retries=0)
+    host.answer = answer
+    operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=listed.destination)
+    assert len(operator.execute({})) == 1
+    assert len(host.heads) == 1
 
 
 def test_on_kill_cleans_up_although_the_api_holds_the_tasks_own_thread(chain, connect):
@@ -326,6 +383,26 @@ def test_nothing_is_published_after_on_kill(chain, monkeypatch):
         operator.execute({})
     assert chain.names("p") == []
     assert len(chain.ledger.requests(host="recordings")) == 1
+
+
+def test_a_copy_that_is_published_while_the_task_is_stopped_gets_its_record(chain, monkeypatch):
+    from airflow_provider_iinked.download.publication import Publisher
+    from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
+
+    chain.package("v", package_id="p")
+    operator = IinkedDownloadVideosOperator(task_id="download", package_id="p", destination=chain.destination)
+    publish = Publisher.publish
+
+    def stopped(self, *arguments):
+        published = publish(self, *arguments)
+        operator.on_kill()
+        time.sleep(0.5)  # the task's own thread has seen it by now, and waits for the workers
+        return published
+
+    monkeypatch.setattr(Publisher, "publish", stopped)
+    with pytest.raises(exceptions.IinkedSignError, match="stopped"):
+        operator.execute({})
+    assert chain.names("p") == ["v.custody.json", "v.mp4"]
 
 
 # --- clean-up and moved folders -------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def test_a_recording_that_is_live_in_another_state_refuses_the_whole_call(copied
     assert chain.ledger.delete_requests == []
 
 
-def test_other_bytes_behind_the_same_id_are_not_noticed_by_the_list_but_the_copy_is_proved(copied, recheck):
+def test_other_bytes_behind_the_same_id_are_not_noticed_by_the_list_but_the_copy_is_verified(copied, recheck):
     chain, _, videos, copies = copied
     chain.delete(verified_copies=copies, recheck=recheck)
     assert chain.ledger.deletions == videos
@@ -221,7 +221,7 @@ def test_without_parallelism_each_copy_is_verified_right_before_its_own_deletion
     kept_alone(copied, recheck, max_parallel=1)
 
 
-def test_a_kept_recording_is_copied_anew_and_then_deleted(copied, recheck):
+def test_a_kept_recording_is_copied_again_and_then_deleted(copied, recheck):
     chain, package, (_, second, _), _ = copied
     cut(chain.path(package, f"{second}.mp4"))
     kept_alone(copied, recheck)
@@ -250,7 +250,7 @@ def test_clearing_the_chain_sends_no_deletion_with_listed_or_dropped_recordings(
         assert sorted(answer.get("notListed", [])) == ([] if listed else sorted(videos))
 
 
-def test_a_deletion_that_was_proved_says_so_in_its_receipt(copied, recheck, paper):
+def test_a_deletion_that_was_verified_says_so_in_its_receipt(copied, recheck, paper):
     chain, package, videos, copies = copied
     chain.delete(verified_copies=copies, recheck=recheck)
     for video, copy in zip(videos, copies, strict=True):

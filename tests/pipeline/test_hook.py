@@ -36,7 +36,7 @@ def connection(chain, monkeypatch):
 # --- the test button --------------------------------------------------------------------------------------------------
 
 
-def test_a_connection_that_works_is_proved_by_one_read(chain, hook):
+def test_a_connection_that_works_is_verified_by_one_read(chain, hook):
     assert hook.test_connection() == (True, f"Connected to {chain.sim.api_base}; the key is accepted.")
     (request,) = chain.ledger.requests()
     assert (request.call, request.body) == ("packages", {"take": 1, "skip": 0})
@@ -187,7 +187,7 @@ def test_the_path_that_is_known_is_kept_for_the_next_deletion(chain, hook):
     assert [request.status for request in chain.ledger.delete_requests] == [404, 200, 200]
 
 
-def test_a_single_recording_is_copied_and_proved(chain, hook):
+def test_a_single_recording_is_copied_and_verified(chain, hook):
     chain.package("v", "w", package_id="p")
     stored = hook.download_video("p", "v", chain.destination)
     assert (stored.meeting_video_id, stored.sha256) == ("v", chain.sim.sha256("v"))

@@ -121,7 +121,7 @@ def test_a_deletion_deletes_all_but_those_that_fail_and_names_each_with_reason_a
 
 
 @pytest.mark.parametrize("max_parallel", [1, 8])
-def test_an_answer_that_names_a_recording_not_asked_for_stops_all_packages_at_once(fifty, max_parallel):
+def test_an_answer_that_names_a_recording_not_requested_stops_all_packages_at_once(fifty, max_parallel):
     copies = fifty.download([package for package in PACKAGES if package != UNKNOWN])
     fifty.sim.add_video("p05", "p05-other")
     fifty.sim.faults.add(Fault(call="delete", kind="delete_all_instead", package_id="p05"))

@@ -18,7 +18,7 @@ from airflow_provider_iinked.storage.fsspec_store import FsspecStore
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.local import LocalStore
 
-_ACTS = ["list_names", "read_bytes", "read_chunks", "replace_bytes", "fsync", "remove_stale"]
+_ACTS = ["list_names", "read_bytes", "read_chunks", "create_bytes", "replace_bytes", "fsync", "remove_stale"]
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def test_a_folder_that_cannot_be_listed_after_the_receipt_keeps_the_recording(co
     chain, copies = copied
     listed = LocalStore.list_names
 
-    def list_names(self, url):
+    def list_names(self, url, prefix=""):
         if chain.path("p", "a.deletion.json").exists():
             raise IinkedSignError("the store is away")
-        return listed(self, url)
+        return listed(self, url, prefix)
 
     monkeypatch.setattr(LocalStore, "list_names", list_names)
     with pytest.raises(IinkedSignError, match="away"):
@@ -194,7 +194,7 @@ def test_a_hold_that_comes_between_verification_and_request_keeps_the_recording(
 def test_a_hold_that_cannot_be_looked_for_right_before_the_request_keeps_the_recording(copied, monkeypatch):
     chain, copies = copied
 
-    def away(store, url):
+    def away(store, url, prefix=""):
         raise StorageError("the store is away")
 
     monkeypatch.setattr(
@@ -306,7 +306,7 @@ def test_a_hold_whose_release_was_cut_short_is_not_relied_on(copied):
     assert hold(chain, held_by="ada")["hold_id"] != first["hold_id"]
 
 
-def test_a_release_that_is_asked_for_again_is_no_error(copied):
+def test_a_release_that_is_requested_again_is_no_error(copied):
     chain, _ = copied
     named = hold(chain)["hold_id"]
     release_hold(chain.destination, "p", reason="over", hold_id=named)

@@ -129,7 +129,7 @@ def test_a_receipt_and_its_name_are_synced_before_the_request(chain, monkeypatch
         "abfs://c/x?SECRET/../y",
     ],
 )
-def test_a_refused_destination_is_told_without_its_secrets(url):
+def test_a_refused_destination_is_reported_without_its_secrets(url):
     with pytest.raises(InvalidArgumentError) as caught:
         check_destination(url)
     assert "SECRET" not in str(caught.value)

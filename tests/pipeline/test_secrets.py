@@ -89,7 +89,7 @@ def test_the_whole_chain_tells_no_secret(spied, connect, faults, auth_type):
     assert "unfollowed" not in text
 
 
-def test_an_api_that_repeats_the_key_in_its_error_does_not_get_it_told(spied):
+def test_an_api_that_repeats_the_key_in_its_error_does_not_get_it_shown(spied):
     chain, _, caplog = spied
     body = {"error": f"bad_{chain.sim.api_key}", "message": f"The key {chain.sim.api_key} is odd."}
     chain.sim.faults.add(Fault(call="list", kind="status", status=400, body=body, on="always"))
@@ -133,3 +133,48 @@ def test_a_signed_address_in_an_undocumented_field_is_not_passed_on(chain, paper
     deleted = chain.delete(verified_copies=copies)
     papers = [path.read_text() for path in chain.folder.rglob("*.json")]
     assert "undocumented-token-value" not in f"{waited} {copies} {deleted} {papers}"
+
+
+def test_no_signature_of_three_hundred_recordings_is_told_at_debug(spied, connect, monkeypatch):
+    """Airflow is asked to mask the first hundred only; so nothing may tell one, masked or not."""
+    chain, tokens, caplog = spied
+    monkeypatch.setattr("airflow_provider_iinked.download.log_masking.mask_secret", lambda secret: None)
+    connect(timeout=2, max_retries=1)
+    package, _ = chain.package(*({"size": 5000} for _ in range(300)))
+    faults = ("cut", "reset", "expire", "stall", "redirect")
+    for number, kind in enumerate(faults):
+        chain.sim.faults.add(
+            Fault(call="recording", kind=kind, on=range(number + 1, 300, 10), after=900, seconds=0.01, status=302)
+        )
+    told = []
+    for _ in range(2):
+        try:
+            told.append(repr(chain.download(package, max_parallel=8)))
+        except IinkedSignError as error:
+            told.append("".join(traceback.format_exception(error)))
+    chain.sim.faults.clear()
+    copies = chain.download(package, max_parallel=8)
+    assert len(copies) == 300
+    text = everything_told(chain, caplog, [*told, repr(copies)])
+    assert len(set(tokens)) >= 300
+    assert "http://127.0.0.1" in text, "urllib3 logs at DEBUG"
+    assert [token for token in tokens if token in text] == []
+    assert "access=" not in text
+
+
+def test_what_holds_a_signed_url_does_not_show_it(chain):
+    """Such as a traceback with the values of its variables."""
+    import requests
+
+    from airflow_provider_iinked.download.http import RecordingHost
+    from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
+
+    chain.package("v", package_id="p")
+    hook = IinkedSignHook()
+    (video,) = hook.list_videos("p")
+    assert "access=" in video.url
+    stream = RecordingHost(5.0).open(video.url, {})
+    for holder in (video, hook, stream, hook.list_videos("p"), video.public_fields()):
+        assert "access=" not in repr(holder)
+    hook.close()
+    assert isinstance(hook.get_conn(), requests.Session)

@@ -161,13 +161,13 @@ def test_nobody_asks_before_retry_after(one, status):
     assert second.time - first.time >= 1.0
 
 
-def test_being_told_to_come_back_spends_no_budget(one):
+def test_a_retry_after_spends_no_budget(one):
     one.sim.faults.add(Fault(call="list", kind="status", status=429, headers={"Retry-After": "0"}, on=range(1, 6)))
     one.wait("p", max_consecutive_errors=0)
     assert len(looks(one)) == 6
 
 
-def test_being_told_to_come_back_after_the_deadline_ends_at_the_deadline(one):
+def test_a_retry_after_beyond_the_deadline_ends_at_the_deadline(one):
     one.sim.faults.add(Fault(call="list", kind="status", status=429, headers={"Retry-After": "600"}, on="always"))
     started = time.monotonic()
     with pytest.raises(AirflowSensorTimeout):

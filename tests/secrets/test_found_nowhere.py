@@ -208,7 +208,7 @@ def test_no_key_and_no_signed_url_is_found_anywhere(
     assert any(line.startswith("urllib3") for line in witness.lines), "DEBUG was not on"
     assert len(chain.tokens) >= 4
     if find_spec("airflow.providers.openlineage"):
-        assert any(chain.videos[0] in event for event in chain.lineage), "OpenLineage was told nothing"
+        assert any(chain.videos[0] in event for event in chain.lineage), "OpenLineage got nothing"
     assert KEY not in everything
     for token in chain.tokens:
         assert token not in everything

@@ -92,9 +92,7 @@ def test_a_time_to_come_back_that_cannot_be_is_left_out(wait: object) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_pause_asked_for_before_deferring_is_kept_by_the_trigger(
-    iinked_simulator: IinkedSimulator, status: int
-) -> None:
+def test_a_pause_from_before_deferring_is_kept_by_the_trigger(iinked_simulator: IinkedSimulator, status: int) -> None:
     package = iinked_simulator.add_package(videos=["a"])
     iinked_simulator.faults.add(Fault(call="list", kind="status", status=status, headers={"Retry-After": "2"}))
     assert asyncio.run(run_trigger(deferred(package)))["status"] == "ready"

@@ -89,10 +89,12 @@ SCHEDULES = {
         [listed(a="queued"), status(429, "too_many", **{"Retry-After": "60"})],
         FOR_GOOD,
         None,
-        {"timeout": 2},
+        {"timeout": 1},
         put_off=True,
     ),
-    "busy, told to come back, beyond the budget": Schedule([status(503, **{"Retry-After": "1"})], RETRIED),
+    "busy, told to come back, beyond the budget": Schedule(
+        [status(503, **{"Retry-After": "1"})], RETRIED, None, {"max_consecutive_errors": 1}
+    ),
     "busy, told to come back, within the budget": Schedule(
         [status(503, **{"Retry-After": "1"}), listed(a="archived")], GOOD, ["a"]
     ),
@@ -100,7 +102,7 @@ SCHEDULES = {
     "key refused later": Schedule([listed(a="queued"), status(403, "not_authorized")], FOR_GOOD),
     "package not found": Schedule([status(404, "package_not_found")], FOR_GOOD),
     "another package's answer": Schedule([{"status": 200, "body": {"packageId": "x", "videos": []}}], FOR_GOOD),
-    "never archived": Schedule([listed(a="queued")], FOR_GOOD, None, {"timeout": 2}, put_off=True),
+    "never archived": Schedule([listed(a="queued")], FOR_GOOD, None, {"timeout": 1}, put_off=True),
     "an empty-handed argument": Schedule([listed(a="archived")], FOR_GOOD, None, {"meeting_video_ids": "{{ none }}"}),
 }
 

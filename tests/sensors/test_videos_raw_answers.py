@@ -115,7 +115,7 @@ def test_an_odd_answer_that_says_archived_ends_the_wait(served: Any, wait: Wait,
 
 @WAYS
 @pytest.mark.parametrize("name", TROUBLE)
-def test_trouble_is_told_by_the_same_error(served: Any, wait: Wait, name: str) -> None:
+def test_an_error_is_the_same_in_every_mode(served: Any, wait: Wait, name: str) -> None:
     pieces, error = TROUBLE[name]
     served(pieces)
     with pytest.raises(IinkedSignError) as caught:

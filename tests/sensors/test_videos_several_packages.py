@@ -59,7 +59,7 @@ def test_the_wait_is_over_when_each_package_is_ready_and_keeps_the_order(
 
 
 @WAYS
-def test_a_package_that_is_ready_is_not_asked_for_any_more(iinked_simulator: IinkedSimulator, wait: Wait) -> None:
+def test_a_package_that_is_ready_is_not_polled_any_more(iinked_simulator: IinkedSimulator, wait: Wait) -> None:
     iinked_simulator.add_package("early", videos=["x"])
     iinked_simulator.add_package("late", videos=[{"archive_after": 1.0}])
     wait(["early", "late"])
@@ -231,7 +231,7 @@ def poke(package_id: Any, store: Store, ti: Ti, **arguments: Any) -> Any:
     return sensor.poke({"task_state_store": store, "ti": ti})  # type: ignore[typeddict-item]
 
 
-def test_what_is_ready_is_not_asked_for_again_by_the_next_poke_of_the_same_try(
+def test_what_is_ready_is_not_polled_again_by_the_next_poke_of_the_same_try(
     iinked_simulator: IinkedSimulator,
 ) -> None:
     iinked_simulator.add_package("early", videos=["x"])

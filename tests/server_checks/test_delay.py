@@ -46,11 +46,21 @@ def _seconds_for(connection: http.client.HTTPConnection, path: str) -> float:
     return time.monotonic() - start
 
 
+def _quickest(connection: http.client.HTTPConnection, path: str, enough: float) -> float:
+    """The best of a few: other work on the machine only ever adds."""
+    best = _seconds_for(connection, path)
+    for _ in range(20):
+        if best < enough:
+            break
+        best = min(best, _seconds_for(connection, path))
+    return best
+
+
 def test_a_round_trip_takes_both_delays(port: int) -> None:
     with slow_wire(port, delay=0.05) as wire:
         connection = http.client.HTTPConnection("127.0.0.1", wire.port)
         _seconds_for(connection, "/")
-        assert 0.1 <= _seconds_for(connection, "/") < 0.2
+        assert 0.1 <= _quickest(connection, "/", 0.2) < 0.2
         connection.close()
 
 
@@ -66,7 +76,7 @@ def test_a_connection_is_kept_over_several_requests(port: int) -> None:
 def test_many_bytes_wait_once_not_for_each_piece(port: int) -> None:
     with slow_wire(port, delay=0.05) as wire:
         connection = http.client.HTTPConnection("127.0.0.1", wire.port)
-        assert _seconds_for(connection, "/big") < 2
+        assert _quickest(connection, "/big", 2.0) < 2.0
         connection.close()
         assert wire.bytes_received > len(BODY)
 
@@ -75,6 +85,6 @@ def test_a_server_that_does_not_listen_ends_the_connection() -> None:
     from tests.servers import free_port
 
     with slow_wire(free_port(), delay=0) as wire:
-        connection = http.client.HTTPConnection("127.0.0.1", wire.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", wire.port, timeout=60)
         with pytest.raises(OSError):
             _seconds_for(connection, "/")

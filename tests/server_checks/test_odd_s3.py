@@ -217,7 +217,7 @@ def test_many_are_deleted_at_once(start: Any) -> None:
         "SlowDown",
     ],
 )
-def test_an_error_can_be_asked_for_one_key_and_call(start: Any, code: str) -> None:
+def test_an_error_can_be_planned_for_one_key_and_call(start: Any, code: str) -> None:
     store = start()
     client = store.client()
     store.fail("PutObject", code, key="bad")

@@ -25,6 +25,7 @@ from tests.servers.certificates import make_certificates
 from tests.servers.http_body import read_body
 from tests.servers.s3_answers import ANSWERS, Answer
 from tests.servers.s3_bucket import Bucket, check_digests
+from tests.servers.s3_client import s3_client
 from tests.servers.s3_http import decode_streamed, is_streamed, operation_of, xml
 from tests.servers.s3_traits import (
     CEPH_RGW,
@@ -60,7 +61,7 @@ ACCESS_KEY, SECRET_KEY = "AKIAEXAMPLE", "example"
 
 @dataclass
 class Request:
-    """One request as the server saw it, and the status and code that it answered."""
+    """One request as the server saw it, the status and code that it answered, and the client's port."""
 
     operation: str
     method: str
@@ -72,6 +73,7 @@ class Request:
     at: float = field(default_factory=time.monotonic)
     status: int = 0
     code: str = ""
+    port: int = 0
 
 
 @dataclass
@@ -92,6 +94,14 @@ class OddS3:
         self.buckets: dict[str, Bucket] = {}
         self.log: list[Request] = []
         self.before: list[Callable[[Request], None]] = []
+        self.unlisted: Callable[[str], bool] | None = None
+        """Keys that listings do not show yet."""
+        self.ghosts: list[str] = []
+        """Keys that listings still show."""
+        self.page = 1000
+        """Keys that one answer to a listing holds at most."""
+        self.says_less: set[str] = set()
+        """What answers about an object leave out: `content-length` (of HEAD), `quotes` of an ETag, `etag`."""
         self._faults: list[_Fault] = []
         self._mutex = threading.Lock()
 
@@ -132,16 +142,12 @@ class OddS3:
         """Nothing fails any more."""
         with self._mutex:
             self._faults.clear()
+        self.unlisted, self.ghosts, self.page, self.says_less = None, [], 1000, set()
 
     def client(self, **config: Any) -> Any:
         """A boto3 client for this server; keyword arguments go to botocore's Config."""
-        import boto3
-        from botocore.config import Config
-
-        login = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": "us-east-1"}
-        options = Config(**{"retries": {"total_max_attempts": 1}, **config})
         verify = str(self.ca) if self.ca else None
-        return boto3.client("s3", endpoint_url=self.endpoint, verify=verify, config=options, **login)
+        return s3_client(self.endpoint, ACCESS_KEY, SECRET_KEY, verify=verify, **config)
 
     def connection(self, conn_id: str, **extra: Any) -> tuple[str, str]:
         """Name and value of the environment variable that is an Airflow connection to this server."""
@@ -224,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         body = read_body(self.rfile, headers)
         operation = operation_of(self.command, bucket, key, query, headers)
-        request = Request(operation, self.command, bucket, key, query, headers, body)
+        request = Request(operation, self.command, bucket, key, query, headers, body, port=self.client_address[1])
         if store.traits.latency:
             time.sleep(store.traits.latency)
         answer = store._answer(request)
@@ -240,8 +246,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
         fields = {"Content-Type": "application/xml", **answer.headers, "x-amz-request-id": "tests"}
+        self._leave_out(fields)
         length = str(len(answer.body))
-        if (self.command == "HEAD" and "Content-Length" not in fields) or self.command != "HEAD":
+        if (
+            self.command == "HEAD" and not fields.keys() & {"Content-Length", "Transfer-Encoding"}
+        ) or self.command != "HEAD":
             fields["Content-Length"] = length
         if answer.status == 204:
             del fields["Content-Length"]
@@ -250,6 +259,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
+
+    def _leave_out(self, fields: dict[str, str]) -> None:
+        less = self.server.store.says_less
+        if "content-length" in less and self.command == "HEAD" and fields.pop("Content-Length", None):
+            self.close_connection = True
+            fields["Transfer-Encoding"] = "chunked"
+        if "etag" in less and "partNumber" not in self.path:
+            fields.pop("ETag", None)
+        if "quotes" in less and "ETag" in fields:
+            fields["ETag"] = fields["ETag"].strip('"')
 
     def log_message(self, *args: object) -> None:
         pass

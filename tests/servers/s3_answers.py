@@ -100,16 +100,22 @@ def list_objects(store: OddS3, request: Request) -> Answer:
     bucket, query = store.buckets[request.bucket], request.query
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     after = query.get("continuation-token") or query.get("start-after") or query.get("marker") or ""
-    room = int(query.get("max-keys", 1000))
+    room = min(int(query.get("max-keys", 1000)), store.page)
     written: Callable[[str], str] = quote if query.get("encoding-type") == "url" else str
     entries: dict[str, str] = {}  # name or common prefix -> the last key that it stands for
-    for key in bucket.keys(prefix):
+    shown_keys = [key for key in bucket.keys(prefix) if not (store.unlisted and store.unlisted(key))]
+    for key in sorted({*shown_keys, *(key for key in store.ghosts if key.startswith(prefix))}):
         cut = key.find(delimiter, len(prefix)) if delimiter else -1
         entries[key[: cut + len(delimiter)] if cut >= 0 else key] = key
     names = sorted(name for name, last in entries.items() if last > after and name != after)
     shown, more = names[:room], len(names) > room
     is_prefix = {name: name != entries[name] or (bool(delimiter) and name.endswith(delimiter)) for name in shown}
-    contents = [_entry(written(name), bucket.get(name)) for name in shown if not is_prefix[name]]
+    gone = Version(b"", "0" * 32)
+    contents = [
+        _entry(written(name), bucket.get(name) if bucket.exists(name) else gone)
+        for name in shown
+        if not is_prefix[name]
+    ]
     result: dict[str, Any] = {
         "Name": bucket.name,
         "Prefix": written(prefix),

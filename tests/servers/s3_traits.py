@@ -39,6 +39,9 @@ NOT_FOUND_LOCK = (
 
 # Errors that a test can ask for, with the status that S3 gives them.
 STATUSES = {
+    "PermanentRedirect": 301,
+    "TemporaryRedirect": 307,
+    "AuthorizationHeaderMalformed": 400,
     "AccessDenied": 403,
     "ExpiredToken": 400,
     "InvalidAccessKeyId": 403,

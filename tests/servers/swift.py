@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.processes import free_port, serving
+from tests.servers.s3_client import s3_client
 
 # Debian's Swift belongs to Debian's own Python, not to the virtual environment that runs the tests.
 PYTHON = "/usr/bin/python3"
@@ -131,13 +132,8 @@ class Swift:
 
     def client(self, **config: Any) -> Any:
         """A boto3 client for this server; keyword arguments go to botocore's Config."""
-        import boto3
-        from botocore.config import Config
-
         plain = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-        options = Config(**{"retries": {"total_max_attempts": 1}, **plain, **config})
-        login = {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
-        return boto3.client("s3", endpoint_url=self.endpoint, region_name=self.region, config=options, **login)
+        return s3_client(self.endpoint, self.access_key, self.secret_key, self.region, **{**plain, **config})
 
     def connection(self, conn_id: str, **extra: Any) -> tuple[str, str]:
         """Name and value of the environment variable that is an Airflow connection to this server."""

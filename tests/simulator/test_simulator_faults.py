@@ -202,7 +202,7 @@ def test_recording_is_refused(sim, package, kind):
         requests.get(sim.url("v"), timeout=30)
 
 
-def test_recording_is_too_often_asked_for(sim, package):
+def test_recording_is_too_often_requested(sim, package):
     sim.faults.add(Fault(call="recording", kind="status", status=503, body="<p>busy</p>", headers={"Retry-After": "1"}))
     answer = requests.get(sim.url("v"), timeout=30)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")

@@ -60,10 +60,10 @@ def test_file_has_a_line_for_each_event_and_no_secret(tmp_path):
     assert url.split("access=")[1] not in text
 
 
-def test_a_thousand_polls_take_seconds_at_most(sim, listed):
+def test_a_poll_takes_milliseconds_at_most(sim, listed):
     sim.add_package("p", videos=["v", "w"])
     before = time.process_time()  # on a busy machine the clock on the wall runs on
-    for _ in range(1000):
+    for _ in range(250):
         listed("p")
-    assert time.process_time() - before < 8
-    assert len(sim.ledger.requests(call="list")) == 1000
+    assert time.process_time() - before < 250 * 0.008
+    assert len(sim.ledger.requests(call="list")) == 250

@@ -14,6 +14,7 @@ from airflow_provider_iinked.custody.hold import place_hold, release_hold
 from airflow_provider_iinked.custody.tombstone import erase_copy
 from airflow_provider_iinked.exceptions import IinkedSignError
 from airflow_provider_iinked.storage.lock import Lock
+from tests.stateful import faults as mishaps
 from tests.stateful.tasks import ChainTasks, Turmoil, claims_of, in_order
 from tests.stateful.vault import VaultStore
 from tests.stateful.world import TALLY, Run
@@ -37,6 +38,7 @@ places = st.sampled_from(places_of_holds)
 between = st.one_of(
     st.none(),
     st.tuples(st.just("spoil"), picks, st.sampled_from(SPOILS)),
+    st.tuples(st.just("spoil at one place"), picks, st.sampled_from(SPOILS)),
     st.tuples(st.just("lock"), picks, st.sampled_from(BREAKS)),
     st.tuples(st.just("list"), slots, st.sampled_from(["appear", "vanish", "size", "duration", "deleted", "failed"])),
     st.tuples(st.just("hold"), picks, places),
@@ -255,7 +257,8 @@ class ConsentTasks(ChainTasks):
         for _ in range(1 + again):
             self._meanwhile(number, package, turmoil)
             shown = saw if answer == "yes" and still else {}
-            more = {"approval": approval, **in_order(turmoil)}
+            story = f"{answer}, {changed}, still true: {still}, saw {saw}"
+            more = {"approval": approval, "story": story, **in_order(turmoil)}
             operator = self._guarded(number, xcom, None, False, min_copies=min_copies, saw=shown, **more)
             self._execute(operator)
             self.world.active.clear()
@@ -283,7 +286,7 @@ class ConsentTasks(ChainTasks):
         live = {video_id for video_id, video in centre.videos(package).items() if not video.deleted}
         still = live == set(saw) and all(self.world.seen(centre, package, v, None) == saw[v] for v in saw)
         shown = saw if answer == "yes" and still and other == package else {}
-        run = Run(centre, other, None, saw=shown)
+        run = Run(centre, other, None, saw=shown, story=f"all of {other}: {answer}, {changed}, {still}, {saw}")
         self._execute(self._delete(number, run, package_id=other, approval=approval, **arguments))
         self.world.active.clear()
 
@@ -317,6 +320,10 @@ class ConsentTasks(ChainTasks):
         kind, pick, how = changed
         if kind == "spoil":
             self._happen(number, package, pick % 4, how)
+        elif kind == "spoil at one place":
+            folder = self.world.folders[("two", "one", "disk")[pick % 3]] / package
+            for path in folder.glob(f"{self._video_id(package, pick // 6)}.[mw]*"):
+                self.world.spoil(path, mishaps.spoil_bytes(path.read_bytes(), how))
         elif kind == "lock":
             self._break_lock(pick, how)
         elif kind == "list":

@@ -212,6 +212,42 @@ class ChainMachine(ConsentTasks):
             TALLY["undisturbed chains done"] += 1
             assert self.world.centres[number].videos(package)[newest].deleted
 
+    @rule(
+        number=centres,
+        fresh=st.integers(0, 3),
+        at_work=st.integers(1, 8),
+        package=packages,
+        slot=slots,
+        between=st.none() | spoils | changes,
+        first=turmoil,
+        then=turmoil,
+    )
+    def sweep(
+        self, number: int, fresh: int, at_work: int, package: str, slot: int, between: Any, first: Turmoil, then: Any
+    ) -> None:
+        """One download and one deletion for all packages, several recordings at work; one thing changes between."""
+        for each in PACKAGES:
+            for _ in range(fresh):
+                self._add(number, each, "archived", 30_000)
+        self._begin_task()
+        self._meanwhile(number, package, first)
+        xcom = self._execute(self._download(number, list(PACKAGES), "*", True, max_parallel=at_work))
+        if xcom is None:
+            return
+        copies = {each: [copy for copy in xcom if copy["package_id"] == each] for each in PACKAGES}
+        for each in PACKAGES:
+            self._keep(number, each, copies[each])
+        if between:
+            self._happen(number, package, slot, between)
+        self._begin_task()
+        self._meanwhile(number, package, then)
+        answer = self._execute(self._guarded_sweep(number, copies, at_work))
+        self.world.active.clear()
+        if answer is not None:
+            TALLY["sweeps done"] += 1
+            for each in PACKAGES:
+                self._check_deleted(number, each, copies[each], [copy["meeting_video_id"] for copy in copies[each]])
+
     @rule(pick=picks, with_download=st.booleans())
     def two_tasks_at_once(self, pick: int, with_download: bool) -> None:
         found = self._xcom(pick)

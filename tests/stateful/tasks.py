@@ -138,7 +138,7 @@ class ChainTasks(RuleBasedStateMachine):
         self.world.touched = False
         self.world.moved.clear()
 
-    def _download(self, number: int, package: str, ids: Any, allow_partial: bool, **more: Any) -> Any:
+    def _download(self, number: int, package: str | list[str], ids: Any, allow_partial: bool, **more: Any) -> Any:
         return IinkedDownloadVideosOperator(
             task_id="download",
             package_id=package,
@@ -184,6 +184,7 @@ class ChainTasks(RuleBasedStateMachine):
         *,
         min_copies: int = 1,
         saw: dict[str, Any] | None = None,
+        story: str = "",
         **more: Any,
     ) -> Any:
         named = {copy.get("meeting_video_id") for copy in xcom}
@@ -191,8 +192,21 @@ class ChainTasks(RuleBasedStateMachine):
         ids = named if narrow is None else named & {narrow}
         claims = claims_of(xcom)
         run = Run(self.world.centres[number], str(package), set() if preview else ids, claims, min_copies, saw)
+        run.story = story
         chosen = {} if narrow is None else {"meeting_video_ids": narrow}
         return self._delete(number, run, verified_copies=xcom, preview=preview, min_copies=min_copies, **chosen, **more)
+
+    def _guarded_sweep(self, number: int, copies: dict[str, list[dict[str, Any]]], at_work: int) -> Any:
+        """One deletion of the copies of several packages."""
+        for package, xcom in copies.items():
+            ids = {copy["meeting_video_id"] for copy in xcom}
+            self.world.active.append(Run(self.world.centres[number], package, ids, claims_of(xcom)))
+        return IinkedDeleteVideosOperator(
+            task_id="delete",
+            iinked_sign_conn_id=self.world.centres[number].conn_id,
+            verified_copies=[copy for xcom in copies.values() for copy in xcom],
+            max_parallel=at_work,
+        )
 
     def _run_guarded(
         self,

@@ -33,6 +33,7 @@ class Run:
     :param min_copies: in how many places copies must be whole.
     :param saw: what the person saw who approved it, by id; None where nobody was asked, empty for no yes to this plan.
     :param has_receipts: False for one that writes no receipts, and so sees no hold.
+    :param story: what led to it, for the message of a failure.
     """
 
     centre: Centre
@@ -42,6 +43,7 @@ class Run:
     min_copies: int = 1
     saw: dict[str, Any] | None = None
     has_receipts: bool = True
+    story: str = ""
 
     def means(self, package_id: object, video_id: object) -> bool:
         return package_id == self.package_id and isinstance(video_id, str) and video_id in (self.ids or ())
@@ -215,7 +217,7 @@ class World:
             return None
         TALLY["approved deletion requests"] += 1
         if video_id not in run.saw:
-            return "nobody approved it"
+            return f"nobody approved it ({run.story})"
         now = self.seen(run.centre, package_id, video_id, run.claims)
         return "it is not what was approved" if video_id not in self.moved and run.saw[video_id] != now else None
 
@@ -225,7 +227,10 @@ class World:
         for path in list(paths):
             record = read_json(path.parent / f"{video_id}.custody.json") or {}
             promised = [self.path_of(uri) or Path("/nowhere/at/all") for uri in record.get("copies") or []]
-            paths += [path for path in promised if path not in paths]
+            # Where as many are known as a record promises, those that are not at their places may have been moved.
+            moved = len(promised) < len(paths)
+            there = [path for path in promised if not moved or (path.parent / f"{video_id}.custody.json").exists()]
+            paths += [path for path in there if path not in paths]
         return paths
 
     def _copy_problem(self, run: Run, copy: Path, package_id: str, video_id: str) -> str | None:

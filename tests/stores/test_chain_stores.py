@@ -33,7 +33,7 @@ def test_copies_are_those_of_the_source_and_records_stand_beside_them(stored: St
 
 
 @pytest.mark.parametrize("recheck", ["sha256", "metadata"])
-def test_deletes_what_was_proved_and_leaves_receipts(stored: StoreChain, recheck: str) -> None:
+def test_deletes_what_was_verified_and_leaves_receipts(stored: StoreChain, recheck: str) -> None:
     package, (video,) = stored.package({"meeting_video_id": "video-1", "size": 9 * MIB})
     copies = stored.download(package)
 
@@ -87,7 +87,7 @@ def test_keeps_the_recording_whose_copy_is_damaged_and_deletes_the_other(
     assert stored.sim.ledger.deletions == [good]
 
 
-def test_a_copy_that_no_longer_agrees_is_set_aside_and_fetched_anew(stored: StoreChain) -> None:
+def test_a_copy_that_no_longer_agrees_is_quarantined_and_fetched_again(stored: StoreChain) -> None:
     package, (video,) = stored.package({"meeting_video_id": "video-1", "size": 9 * MIB})
     stored.download(package)
     stored.put(package, "video-1.mp4", b"something else")
@@ -111,7 +111,7 @@ def test_a_copy_without_a_record_is_taken_over_when_it_is_the_recording(stored: 
     assert stored.bucket.open_uploads() == []
 
 
-def test_a_copy_without_a_record_is_set_aside_when_it_is_something_else(stored: StoreChain) -> None:
+def test_a_copy_without_a_record_is_quarantined_when_it_is_something_else(stored: StoreChain) -> None:
     package, (video,) = stored.package({"meeting_video_id": "video-1", "size": 9 * MIB})
     stored.put(package, "video-1.mp4", b"not the recording")
 

@@ -61,7 +61,7 @@ def test_a_withdrawn_receipt_says_that_the_source_was_kept(chain: Any) -> None:
         (lambda folder: edit(folder / "video-1.custody.json", api_base=None), "changed"),
     ],
 )
-def test_each_damage_is_told(chain: Any, damage: Any, status: str) -> None:
+def test_each_damage_is_reported(chain: Any, damage: Any, status: str) -> None:
     package, _ = chain.package("video-1", "video-2")
     chain.download(package)
 
@@ -70,7 +70,7 @@ def test_each_damage_is_told(chain: Any, damage: Any, status: str) -> None:
     assert statuses(chain) == {"video-1": (status, "kept"), "video-2": ("ok", "kept")}
 
 
-def test_a_copy_that_cannot_be_read_is_told_and_the_others_are_verified(chain: Any) -> None:
+def test_a_copy_that_cannot_be_read_is_reported_and_the_others_are_verified(chain: Any) -> None:
     package, _ = chain.package("video-1", "video-2")
     chain.download(package)
     chain.path(package, "video-1.mp4").unlink()
@@ -119,7 +119,7 @@ def test_an_erased_copy_is_no_difference_and_its_tombstone_says_why(chain: Any) 
     assert chain.names(package) == ["video-1.custody.json", "video-1.deletion.json", "video-1.erased.json"]
 
 
-def test_what_was_set_aside_of_a_recording_is_erased_too_and_nothing_of_its_neighbours(chain: Any) -> None:
+def test_what_was_quarantined_of_a_recording_is_erased_too_and_nothing_of_its_neighbours(chain: Any) -> None:
     package, _ = chain.package("video-1", "video-10")
     chain.download(package)
     chain.path(package, "video-1.mp4").write_bytes(b"damaged")
@@ -131,7 +131,7 @@ def test_what_was_set_aside_of_a_recording_is_erased_too_and_nothing_of_its_neig
     assert chain.path(package, "video-10.mp4").exists()
 
 
-def test_an_erasure_that_was_cut_short_is_a_difference_until_it_is_asked_for_again(chain: Any) -> None:
+def test_an_erasure_that_was_cut_short_is_a_difference_until_it_is_requested_again(chain: Any) -> None:
     package, (video,) = chain.package("video-1")
     chain.download(package)
     erase_copy(chain.destination, package, video, reason="asked for")
@@ -182,7 +182,7 @@ def test_only_a_finished_tombstone_of_that_recording_counts(tombstone: Any) -> N
     assert tombstone_problems(tombstone, package_id="p", meeting_video_id="v")
 
 
-def test_an_erased_copy_is_not_made_anew_by_the_next_sweep(chain: Any) -> None:
+def test_an_erased_copy_is_not_made_again_by_the_next_sweep(chain: Any) -> None:
     package, (video, other) = chain.package("video-1", "video-2")
     chain.download(package)
     erase_copy(chain.destination, package, video, reason="asked for")
@@ -258,7 +258,7 @@ def test_nothing_there_is_no_success(chain: Any, tmp_path: Path, destination: st
     assert main(["verify", destination.format(folder=tmp_path / "empty")]) == 1
 
 
-def test_a_package_that_was_asked_for_and_is_not_there_is_a_difference(chain: Any) -> None:
+def test_a_package_that_was_named_and_is_not_there_is_a_difference(chain: Any) -> None:
     package, _ = chain.package("video-1")
     chain.download(package)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_iinked.exceptions import StorageError
+from airflow_provider_iinked.storage import gcs
 from airflow_provider_iinked.storage.quarantine import quarantine
 from tests.stores.store_chain import StoreChain
 
@@ -121,6 +124,43 @@ def test_a_failing_clean_up_of_one_recording_does_not_end_the_task(stored: Store
         stored.download(package)
 
     assert stored.json(package, "small.custody.json")["sha256"] == stored.sim.sha256(small)
+
+
+@SIZES
+def test_bytes_that_were_damaged_on_their_way_are_not_kept(
+    stored: StoreChain, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store computes the digest of what it has; here it has other bytes than the digest is made of."""
+    package, (video,) = stored.package({"meeting_video_id": "v", "size": size})
+    really = hashlib.md5
+    monkeypatch.setattr(gcs, "hashlib", SimpleNamespace(md5=lambda data=b"", **more: really(b"other", **more)))
+
+    with pytest.raises(StorageError, match="damaged on its way"):
+        stored.download(package)
+    assert stored.names(package) == []
+
+    monkeypatch.setattr(gcs, "hashlib", hashlib)
+    (copy,) = stored.download(package)
+    assert copy["sha256"] == stored.sim.sha256(video)
+
+
+@SIZES
+@pytest.mark.parametrize("after", [False, True], ids=["before the act", "after the act"])
+@pytest.mark.parametrize("step", ["/rewriteTo/", "DELETE", "/upload/"])
+def test_an_answer_that_is_lost_costs_nothing(stored: StoreChain, size: int, step: str, after: bool) -> None:
+    package, (video,) = stored.package({"meeting_video_id": "v", "size": size})
+    stored.put(package, "v.mp4", b"stale")
+    stored.bucket.server.wire.break_next(lambda each: step in f"{each.method} {each.path}", after=after)
+
+    try:
+        (copy,) = stored.download(package)
+    except StorageError:
+        (copy,) = stored.download(package)
+
+    assert copy["sha256"] == stored.sim.sha256(video)
+    names = stored.names(package)
+    assert [name for name in names if "set-aside" not in name] == ["v.custody.json", "v.mp4"]
+    assert {stored.get(package, name) for name in names if "set-aside" in name} == {b"stale"}
 
 
 @SIZES

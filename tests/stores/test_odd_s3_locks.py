@@ -136,7 +136,7 @@ def test_the_chain_locks_copies_and_records_and_deletes_only_what_is_still_locke
     assert stored.sim.ledger.deletions == [first]
 
 
-def test_a_copy_that_is_kept_is_locked_when_a_lock_is_asked_for(at: Any) -> None:
+def test_a_copy_that_is_kept_is_locked_when_a_lock_is_requested(at: Any) -> None:
     stored = at(S3)
     package, _ = stored.package("video-1")
     (copy,) = stored.download(package)

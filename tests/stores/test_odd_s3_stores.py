@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +14,7 @@ from airflow_provider_iinked.exceptions import IinkedSignError, StorageError
 from airflow_provider_iinked.storage.errors import ADVICE
 from airflow_provider_iinked.storage.s3_answers import Condition, multipart_etag
 from tests.servers.odd_s3 import CEPH_RGW, LOCK_IGNORED, MINIO, S3, SWIFT, StoreTraits
+from tests.servers.threads import at_once
 from tests.stores.store_chain import StoreChain
 
 MIB = 1 << 20
@@ -60,26 +61,46 @@ def test_two_runs_at_once_end_with_the_same_verified_copies(
 ) -> None:
     stored = at(traits, versioned)
     package, videos = stored.package("video-1", {"meeting_video_id": "video-2", "size": 9 * MIB})
-    results: list[Any] = []
-
-    def run() -> None:
-        try:
-            results.append(stored.download(package, max_parallel=2))
-        except IinkedSignError as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    done = [result for result in results if not isinstance(result, Exception)]
-    assert len(results) == 2
+    results = at_once(lambda: stored.download(package, max_parallel=2))
+    done = [result for result in results if not isinstance(result, IinkedSignError)]
     assert done, "one of them at the least"
     assert all(result == done[0] for result in done)
     assert [copy["sha256"] for copy in done[0]] == [stored.sim.sha256(video) for video in videos]
     assert verify_copies(stored.url).counts == {"ok": 2}
+
+
+@pytest.mark.parametrize("size", [300_000, 9 * MIB])
+@with_and_without_versions
+@each_store
+def test_of_two_runs_with_different_bytes_no_record_stands_for_what_is_not_there(
+    at: Callable[..., StoreChain], traits: StoreTraits, versioned: bool, size: int
+) -> None:
+    """While one run publishes, the recording changes on the platform, and another run copies what it is now."""
+    stored = at(traits, versioned)
+    stored.store().create_json(f"{stored.url}/other/a.json", {})
+    package, (video,) = stored.package({"meeting_video_id": "video-1", "size": size})
+    act = "PutObject" if size < 8 * MIB else "CompleteMultipartUpload"
+    others: list[Any] = []
+
+    def other_run(request: Any) -> None:
+        refused = traits is SWIFT and act == "PutObject" and "if-none-match" in request.headers
+        if request.operation == act and request.key.endswith("/video-1.mp4") and not refused and not others:
+            others.append(None)
+            stored.sim.change_content(video)
+            others[0] = stored.download(package)
+
+    stored.bucket.server.before.append(other_run)
+    try:
+        (copy,) = stored.download(package)
+    except IinkedSignError:
+        (copy,) = stored.download(package)
+    stored.bucket.server.before.clear()
+
+    assert len(others[0]) == 1
+    there = hashlib.sha256(stored.get(package, "video-1.mp4")).hexdigest()
+    assert stored.json(package, "video-1.custody.json")["sha256"] == there
+    assert copy["sha256"] == there
+    assert verify_copies(stored.url, package_ids=[package]).counts == {"ok": 1}
 
 
 @pytest.mark.parametrize(

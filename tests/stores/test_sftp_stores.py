@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from airflow_provider_iinked.custody.tombstone import erase_copy
 from airflow_provider_iinked.custody.verify import verify_copies
+from airflow_provider_iinked.exceptions import StorageError
 from tests.servers import sftp
 from tests.servers.sftp import SftpOptions, watching
 from tests.stores.store_chain import StoreChain
@@ -83,6 +85,32 @@ def test_a_damaged_copy_is_quarantined_and_fetched_again(stored: StoreChain) -> 
     assert copy["sha256"] == stored.sim.sha256(video)
     (aside,) = [name for name in stored.names(package) if name.startswith("video-1.mp4.set-aside-")]
     assert stored.get(package, aside) == b"damaged"
+
+
+@pytest.mark.parametrize("size", [200_000, 9 * MIB])
+def test_two_runs_at_once_end_with_one_verified_copy(stored: StoreChain, size: int) -> None:
+    package, (video,) = stored.package({"meeting_video_id": "video-1", "size": size})
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(stored.download(package))
+        except StorageError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    done = [result for result in results if not isinstance(result, Exception)]
+    assert len(results) == 2
+    assert done, results
+    assert all(result == done[0] for result in done)
+    assert done[0][0]["sha256"] == stored.sim.sha256(video)
+    assert verify_copies(stored.url).counts == {"ok": 1}
+    assert stored.names(package) == ["video-1.custody.json", "video-1.mp4"]
 
 
 def test_a_taken_name_is_refused_for_copies_records_and_renames(stored: StoreChain) -> None:

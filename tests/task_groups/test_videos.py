@@ -172,7 +172,7 @@ def test_below_airflow_3_1_an_approval_is_a_clear_error_at_parse_time() -> None:
     ],
     ids=str,
 )
-def test_an_approval_is_asked_for_in_full_or_not_at_all(arguments: dict[str, Any], reason: str) -> None:
+def test_an_approval_is_requested_in_full_or_not_at_all(arguments: dict[str, Any], reason: str) -> None:
     from airflow_provider_iinked.exceptions import InvalidArgumentError
 
     with pytest.raises(InvalidArgumentError, match=reason):

@@ -65,7 +65,7 @@ def test_a_deadline_in_the_past_still_allows_one_look(iinked_simulator: IinkedSi
     ],
     ids=["empty id", "unknown package", "unknown word", "empty connection id", "end_time NaN", "no interval"],
 )
-def test_what_cannot_get_better_is_told_at_once(
+def test_what_cannot_get_better_is_reported_at_once(
     iinked_simulator: IinkedSimulator, arguments: dict[str, Any], kind: str
 ) -> None:
     package = iinked_simulator.add_package()

@@ -106,7 +106,7 @@ def save_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen_store, "SAVE_AFTER", 0.2)
 
 
-def test_each_recording_is_told_once_when_it_is_archived(iinked_simulator: IinkedSimulator) -> None:
+def test_each_recording_is_reported_once_when_it_is_archived(iinked_simulator: IinkedSimulator) -> None:
     first = iinked_simulator.add_package(videos=["a", {"meeting_video_id": "b", "archive_after": 1.5}])
     second = iinked_simulator.add_package(videos=["c", {"meeting_video_id": "d", "state": "failed"}])
     events = asyncio.run(collect(follower(), later(iinked_simulator, 1, told("a", "b", "c"))))
@@ -115,7 +115,7 @@ def test_each_recording_is_told_once_when_it_is_archived(iinked_simulator: Iinke
     assert "http" not in json.dumps(events)
 
 
-def test_what_was_told_survives_a_new_triggerer(iinked_simulator: IinkedSimulator, save_at_once: None) -> None:
+def test_what_was_reported_survives_a_new_triggerer(iinked_simulator: IinkedSimulator, save_at_once: None) -> None:
     store = Store()
     package = iinked_simulator.add_package(videos=["a"])
     first = asyncio.run(collect(follower(store), kept(store, seen_store.fingerprint(package, "a"))))
@@ -124,7 +124,7 @@ def test_what_was_told_survives_a_new_triggerer(iinked_simulator: IinkedSimulato
     assert ids(asyncio.run(collect(follower(store), later(iinked_simulator, 1, told("b"))))) == ["b"]
 
 
-def test_what_was_told_only_just_is_told_again_by_a_new_triggerer(iinked_simulator: IinkedSimulator) -> None:
+def test_what_was_reported_only_just_is_reported_again_by_a_new_triggerer(iinked_simulator: IinkedSimulator) -> None:
     store = Store()
     iinked_simulator.add_package(videos=["a"])
     assert ids(asyncio.run(collect(follower(store), told("a")))) == ["a"]
@@ -222,7 +222,7 @@ def test_a_key_rotated_between_two_rounds_goes_on_at_once(
     assert "the round is retried in" not in caplog.text
 
 
-def test_a_package_that_pages_hide_for_a_round_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_pages_hide_for_a_round_is_not_reported_again(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[int] = []
 
     def answer(number: int, asked: Asked) -> list[bytes]:
@@ -284,7 +284,7 @@ def test_an_argument_that_is_empty_is_refused_when_the_dag_is_parsed(arguments: 
 
 
 @pytest.mark.parametrize("count", [0, 1, seen_store.PER_PART, seen_store.PER_PART + 1, 10_000])
-def test_what_was_told_is_packed_into_values_below_64_kib(count: int) -> None:
+def test_what_was_reported_is_packed_into_values_below_64_kib(count: int) -> None:
     digests = {seen_store.fingerprint("p", str(number)) for number in range(count)}
     values = seen_store.pack(digests)
     assert all(len(json.dumps(value)) < 64 * 1024 for value in values)

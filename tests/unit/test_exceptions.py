@@ -73,7 +73,7 @@ def test_each_docstring_says_whether_a_retry_helps(name):
     assert "retry" in text.casefold()
 
 
-def test_an_error_keeps_what_the_answer_told():
+def test_an_error_keeps_what_the_answer_said():
     error = exceptions.RateLimitError("words", status=429, error_code="too_many", retry_after=3.0)
     assert (str(error), error.status, error.error_code, error.retry_after) == ("words", 429, "too_many", 3.0)
 

@@ -172,7 +172,7 @@ def events(run):
         return [(task_id, uri, json.loads(extra)) for task_id, uri, extra in rows]
 
 
-def test_each_package_whose_copies_were_proved_is_an_event_and_a_preview_is_none(chain, run_dag):
+def test_each_package_whose_copies_were_verified_is_an_event_and_a_preview_is_none(chain, run_dag):
     first, second, empty = chain.package({"size": 100_000})[0], chain.package({}, {})[0], chain.package()[0]
     result = run_dag(EVENTS % (chain.destination, [first, second, empty]))
     seen = events(result.run)

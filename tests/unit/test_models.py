@@ -102,7 +102,7 @@ def test_an_answer_without_a_list_is_not_taken_for_an_empty_one(answer):
 
 
 @pytest.mark.parametrize("other", ["q", "", 5, ["p"], "p "])
-def test_an_answer_about_another_package_is_a_stranger(other):
+def test_an_answer_about_another_package_is_refused(other):
     with pytest.raises(UnrequestedDeletionError, match="another package"):
         parse_videos({"packageId": other, "videos": []}, "p")
 

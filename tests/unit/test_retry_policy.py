@@ -31,12 +31,12 @@ def test_what_cannot_get_better_fails_and_the_rest_is_tried_again(kind):
 
 
 @needs_policies
-def test_a_rate_limit_waits_as_told():
+def test_a_rate_limit_waits_as_long_as_the_service_says():
     assert decide(RateLimitError("later", retry_after=420.0)).retry_delay == timedelta(seconds=420)
 
 
 @needs_policies
-def test_a_permanent_error_fails_whatever_the_service_asked_for():
+def test_a_permanent_error_fails_whatever_pause_the_service_wants():
     assert decide(exceptions.RetentionError("no", retry_after=5)).action.value == "fail"
 
 

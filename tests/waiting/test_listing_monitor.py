@@ -17,6 +17,7 @@ from airflow_provider_iinked.models import Video, parse_video, parse_videos
 from airflow_provider_iinked.waiting import listing_monitor as monitor_module
 from airflow_provider_iinked.waiting.listing_monitor import ListingMonitor
 from airflow_provider_iinked.waiting.wait_condition import DECISION_FIELDS, WaitCondition, evaluate
+from airflow_provider_iinked.waiting.wait_warnings import WARNING_FIELDS
 
 STATES = ["started", "stopped", "queued", "failed", "archived", "deleted", "paused", "", None, 3]
 VIDEOS = st.lists(
@@ -132,3 +133,12 @@ def test_the_decision_rests_on_no_field_that_a_monitor_does_not_compare(videos, 
         f"evaluate() rests on {sorted(read)}: name them in DECISION_FIELDS (waiting/wait_condition.py), or the "
         "triggerer does not notice when they change"
     )
+
+
+@pytest.mark.parametrize("name", [*DECISION_FIELDS, *WARNING_FIELDS])
+def test_a_change_of_what_decision_and_warnings_rest_on_is_looked_at(name):
+    monitor, now = ListingMonitor(condition(), "p"), time.time()
+    video = {"meetingVideoId": "a", "state": "queued", name: None}
+    monitor.examine(answer([video]), secret="", now=now)
+    assert monitor.examine(answer([{**video, "url": "https://h/another"}]), secret="", now=now) is None
+    assert monitor.examine(answer([{**video, name: "2026-12-24T00:00:00Z"}]), secret="", now=now) is not None

@@ -86,12 +86,12 @@ def test_with_a_selection_its_recordings_alone_decide(states, ids, on_failed, on
     assert (found.ready, [video.meeting_video_id for video in found.archived]) == (ready, archived)
 
 
-def test_a_failed_recording_ends_the_wait_unless_told_otherwise():
+def test_a_failed_recording_ends_the_wait_by_default():
     with pytest.raises(RecordingFailedError, match="v1 failed"):
         evaluate(videos("archived failed"), condition(), "p")
 
 
-def test_a_selected_recording_that_is_deleted_ends_the_wait_unless_told_otherwise():
+def test_a_selected_recording_that_is_deleted_ends_the_wait_by_default():
     with pytest.raises(RecordingDeletedError, match="v1 is deleted"):
         evaluate(videos("archived deleted"), condition(("v1",)), "p")
 

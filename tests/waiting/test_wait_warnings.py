@@ -9,7 +9,7 @@ import pendulum
 import pytest
 
 from airflow_provider_iinked.models import parse_video
-from airflow_provider_iinked.waiting.wait_warnings import REPEAT_AFTER, WARNING_FIELDS, Rule, due_warnings
+from airflow_provider_iinked.waiting.wait_warnings import REPEAT_AFTER, Rule, due_warnings
 
 NOW = pendulum.datetime(2026, 1, 10)
 DAY = 86_400
@@ -80,7 +80,3 @@ def test_a_rule_sees_no_field_that_it_does_not_name():
     listed = parse_video({"meetingVideoId": "v", "state": "queued", "size": 3, "duration": "PT6S"})
     assert rule(listed) == (0.0, "['size']")
     assert rule(video()) == (0.0, "[]")
-
-
-def test_a_list_is_compared_by_the_fields_that_warnings_rest_on():
-    assert WARNING_FIELDS == ("timeRetention",)

@@ -89,6 +89,8 @@ TSA_CERTIFICATE: Final = option(
     metavar="FILE",
     help="certificate of a trusted time stamp authority in PEM form; may be repeated",
 )
+TRUST: Final = (PUBLIC_KEY, LAST_SEAL, TSA_CERTIFICATE)
+"""What a verification of signatures and seals rests on."""
 SIGNING_KEY: Final = option("--signing-key", metavar="FILE", help="private key in PEM form that signs")
 SIGNING_CONN_ID: Final = option(
     "--signing-conn-id", metavar="ID", help="Airflow connection whose password is the private key that signs"

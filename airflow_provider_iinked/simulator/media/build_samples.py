@@ -1,4 +1,4 @@
-"""Make sample.mp4 and sample.webm anew; needs ffmpeg with libx264 and libvpx. Run by hand, never at run time."""
+"""Make sample.mp4 and sample.webm again; needs ffmpeg with libx264 and libvpx. Run by hand, never at run time."""
 
 from __future__ import annotations
 

@@ -231,15 +231,13 @@ class RecordingCopy:
             for url, place in self._context.places.items()
             if url != destination
         ]
-        stored = publisher.record(self.video, recording, copy, copies=others, lock=self._lock())
-        if (signer := self._context.request.signer) is not None:
-            signer.sign_new_record(publisher.store, stored)
-        return stored
+        return publisher.record(self.video, recording, copy, copies=others, lock=self._lock())
 
     def _publisher(self, destination: str) -> Publisher:
         context = self._context
         store = context.places[destination].store
-        return Publisher(store, context.api_base, context.package_id, context.request.task, self._fields)
+        request = context.request
+        return Publisher(store, context.api_base, context.package_id, request.task, self._fields, request.signer)
 
     def _compare_with_valid(self, recording: DownloadedRecording) -> None:
         for stored in self._valid.values():
@@ -321,17 +319,23 @@ class MissingRecording:
         Accept the copies that are there.
 
         :return: the copies, one for each destination.
-        :raises RecordingDeletedError: when it is deleted and a copy is missing.
-        :raises NotArchivedError: when it is not listed and a copy is missing.
+        :raises RecordingDeletedError: when it is deleted, and a copy or a record's signature is missing.
+        :raises NotArchivedError: when it is not listed, and a copy or a record's signature is missing.
         :raises VerificationError: when a copy does not agree with its record.
         :raises StorageError: when a copy cannot be locked as retain_for says.
         """
         found = []
         for destination, place in self._context.places.items():
             existing = self._context.inspect(destination, self.meeting_video_id, None)
+            kind = RecordingDeletedError if self._how == DELETED else NotArchivedError
             if existing.state is CopyState.ABSENT:
-                kind = RecordingDeletedError if self._how == DELETED else NotArchivedError
                 raise kind(f"{self._how}, and there is no copy at {place.folder}")
+            if existing.state is CopyState.UNSIGNED:
+                raise kind(
+                    f"{self._how}, so that nothing can show that the record of its copy at {place.folder} is true, and "
+                    f"{existing.reason}. It was not signed. For an archive that was begun before it was signed, seal "
+                    "it with allow_unsigned; otherwise look who removed the envelope"
+                )
             if existing.state is not CopyState.VALID or existing.stored is None:
                 raise VerificationError(
                     f"{self._how}, and its copy at {place.folder} is not verified: {existing.reason}"

@@ -1,4 +1,4 @@
-"""A task that is told to end: what only reads is broken off, a deletion on its way is completed, nothing is sent."""
+"""A task that is to end: what only reads is broken off, a deletion on its way is completed, nothing is sent."""
 
 from __future__ import annotations
 

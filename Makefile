@@ -134,12 +134,18 @@ test-browser: .venvs/servers/.installed postgresql ## Connection form and approv
 
 .PHONY: test-deployment
 test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL; AIRFLOW=2.11.2 too
-	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment --ignore tests/deployment/test_approval.py \
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment \
+		--ignore tests/deployment/test_approval.py --ignore tests/deployment/test_stop.py \
 		$(if $(filter 2.%,$(AIRFLOW)),-k "not start_a_run") $(PYTEST)
 
 .PHONY: test-approval
 test-approval: $(READY) postgresql ## A person's approval under a real scheduler and API server; Airflow 3.1 and newer
 	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment/test_approval.py $(PYTEST)
+
+.PHONY: test-stop
+test-stop: $(if $(filter $(NEWEST),$(AIRFLOW)),.venvs/servers/.installed,$(READY)) postgresql ## Tasks marked, timed out, SIGTERM in the middle; ten minutes; AIRFLOW=2.11.2 too
+	$(if $(filter $(NEWEST),$(AIRFLOW)),$(SERVERS_TESTS),IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q -k "not s3") \
+		tests/deployment/test_stop.py $(PYTEST)
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed ## 200 kills at random moments of the chain on disk, 200 on S3, one at every act

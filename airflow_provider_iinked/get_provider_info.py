@@ -75,6 +75,10 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_iinked.links.IinkedSignLink",
             "airflow_provider_iinked.links.StoredCopiesLink",
         ],
+        # Airflow 3.4 describes these; the schemas of earlier versions let unknown keys be.
+        "retry-policies": [
+            {"integration-name": "iinked Sign", "python-modules": ["airflow_provider_iinked.retry_policy"]}
+        ],
         "cli": ["airflow_provider_iinked.command_line.get_cli_commands"],
         "connection-types": [
             {

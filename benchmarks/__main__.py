@@ -99,6 +99,14 @@ def _chain() -> str:
     return _table(["50 packages, 100 recordings of 1 MB", ""], chain.run())
 
 
+def _sealing() -> str:
+    from benchmarks import sealing
+
+    signing = _table(["", "ms"], sealing.signing())
+    head = [f"{sealing.RECORDINGS:,} recordings", "seconds", "recordings a second", "files read", "peak memory, MiB"]
+    return f"{signing}\n{_table(head, sealing.run())}"
+
+
 def _sweep() -> str:
     from benchmarks import sweeping
 
@@ -145,6 +153,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "azure": ("Azure Blob Storage (azurite) behind a slow wire", partial(_storing, "azure")),
     "gcs": ("Google Cloud Storage (fake-gcs-server) behind a slow wire", partial(_storing, "gcs")),
     "importing": ("Import", _importing),
+    "sealing": ("Signing, sealing, auditing", _sealing),
     "chain": ("The whole chain under LocalExecutor and PostgreSQL", _chain),
     "sweep": ("The nightly sweep under LocalExecutor and PostgreSQL", _sweep),
     "listing": ("`IinkedListPackagesOperator(with_archived_videos=True)`", _listing),

@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Run one command.
 
     :param arguments: the command line, without the program's name.
-    :return: 0 when all is well, 1 on any difference or failure, 2 when nothing was done for want of a confirmation.
+    :return: 0 when all is well, 1 on any difference or failure, 2 when nothing was done, 130 when interrupted.
     """
     given = _parser().parse_args(arguments)
     return run_command(given.command, given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from airflow_provider_iinked.custody.audit import AuditResult
@@ -97,13 +97,14 @@ ______________________________________
 """
 
 
-def write_account(recordings: Iterable[Recording], result: AuditResult, made_at: str) -> str:
+def write_account(recordings: Iterable[Recording], result: AuditResult, made_at: str, held: Sequence[str] = ()) -> str:
     """
     Tell in plain words what a bundle holds.
 
     :param recordings: the recordings.
     :param result: what verifying the bundle's own files found.
     :param made_at: when the bundle was made.
+    :param held: packages among them that were under legal hold then.
     :return: the text.
     """
     last = result.last_seal
@@ -129,6 +130,7 @@ def write_account(recordings: Iterable[Recording], result: AuditResult, made_at:
             if result.unsealed
             else []
         ),
+        *(["", f"Under legal hold when it was made: package {', '.join(held)}."] if held else []),
         "",
         "RECORDINGS",
     ]
@@ -160,9 +162,14 @@ def _describe(recording: Recording) -> list[str]:
             f"from {_plain(record.get('api_base'))}",
             f"  sha256:    {_plain(record.get('sha256'))}",
         ]
+        if until := record.get("retain_until"):
+            lines.append(f"  locked:    until {_plain(until)}, {_plain(record.get('retention_mode'))}")
     if receipt := recording.receipt:
         when = receipt.get("deleted_at") or receipt.get("requested_at")
         lines.append(f"  original:  {_plain(receipt.get('status'))} on the platform, {_plain(when)}")
+        if isinstance(approval := receipt.get("approval"), Mapping):
+            by, at = _plain(approval.get("responded_by")), _plain(approval.get("responded_at"))
+            lines.append(f"  approved:  by {by}, {at}")
     if tombstone := recording.tombstone:
         lines.append(
             f"  erased:    {_plain(tombstone.get('status'))}, {_plain(tombstone.get('erased_at'))}, "

@@ -41,7 +41,7 @@ from airflow_provider_iinked.custody.keys import PublicKey
 from airflow_provider_iinked.custody.merkle import Tree, leaf_hash
 from airflow_provider_iinked.custody.recordings import read_recordings
 from airflow_provider_iinked.custody.statement import canonical_json, format_time
-from airflow_provider_iinked.storage.layout import is_of_a_seal
+from airflow_provider_iinked.storage.layout import holds_of, is_of_a_seal
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -116,7 +116,9 @@ class _Bundle:
         self._write_signatures()
         self._write_keys()
         now = format_time(datetime.now(UTC))
-        self._text("account.txt", write_account(read_recordings(LocalArchive(self._copies), packages), result, now))
+        held = [name for name in packages if holds_of(info.name for info in self._archive.files(name))]
+        recordings = read_recordings(LocalArchive(self._copies), packages)
+        self._text("account.txt", write_account(recordings, result, now, held))
         self._text("how-to-check.txt", HOW_TO_CHECK)
         self._text("check-signatures.sh", CHECK_SIGNATURES)
         last = result.last_seal.sha256 if result.last_seal else "there is no seal"

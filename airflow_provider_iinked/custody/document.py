@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from airflow_provider_iinked.custody.entries import Act, Entry, FileDigest, is_s
 from airflow_provider_iinked.custody.errors import EnvelopeError
 from airflow_provider_iinked.custody.keys import PublicKey
 from airflow_provider_iinked.custody.statement import DOCUMENT_TYPE, is_time, read_statement
+from airflow_provider_iinked.custody.strict_json import strict_json
 
 ERASED: Final = "erased"
 """Status of a tombstone whose copy is gone."""
@@ -90,9 +90,9 @@ def _parse(data: bytes, package_id: str, name: Name) -> dict[str, Any]:
     if len(data) > MAX_DOCUMENT:
         raise RejectedError(DifferenceKind.MALFORMED, f"it is larger than {MAX_DOCUMENT} bytes")
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise RejectedError(DifferenceKind.MALFORMED, "it is not JSON") from None
+        value = strict_json(data)
+    except ValueError as error:
+        raise RejectedError(DifferenceKind.MALFORMED, f"it is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise RejectedError(DifferenceKind.MALFORMED, "it is not a JSON object")
     if (value.get("package_id"), value.get("meeting_video_id")) != (package_id, name.meeting_video_id):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from airflow_provider_iinked.custody.errors import EnvelopeError
 from airflow_provider_iinked.custody.keys import PublicKey, SigningKey, by_hint
+from airflow_provider_iinked.custody.strict_json import strict_json
 
 MAX_SIGNATURES: Final = 16
 """An envelope with more of them is refused: each one costs a verification."""
@@ -95,10 +96,22 @@ def signatures_of(envelope: bytes) -> tuple[bytes, list[bytes]]:
     return pre_authentication_encoding(payload_type, body), [signature for _, signature in signatures]
 
 
+def unverified_payload(envelope: bytes) -> tuple[str, bytes]:
+    """
+    Read what is inside an envelope, whoever made its signature.
+
+    :param envelope: the envelope's JSON.
+    :return: media type and bytes of the payload. Nobody vouches for them.
+    :raises EnvelopeError: when it is malformed.
+    """
+    payload_type, body, _ = _parse(envelope)
+    return payload_type, body
+
+
 def _parse(envelope: bytes) -> tuple[str, bytes, list[tuple[str | None, bytes]]]:
     try:
-        value = json.loads(envelope)
-    except (ValueError, RecursionError):
+        value = strict_json(envelope)
+    except ValueError:
         raise EnvelopeError("the envelope is not JSON") from None
     if not isinstance(value, dict):
         raise EnvelopeError("the envelope is not a JSON object")

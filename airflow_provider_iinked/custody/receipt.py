@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import pendulum
 
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.custody.record import FORMAT, TaskIdentity
-from airflow_provider_iinked.custody.signing import DocumentSigner, write_document
+from airflow_provider_iinked.custody.signing import DocumentSigner, write_document, write_unsigned
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.base import parse_json
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.quarantine import quarantine
+
+log = logging.getLogger(__name__)
 
 REQUESTED: Final = "requested"
 DELETED: Final = "deleted"
@@ -84,11 +88,16 @@ class ReceiptStore:
         }
         if self.signer is None and rewrites is None and store.create_json(url, receipt, durable=True):
             return receipt
-        exists, earlier = store.read_json(url)
-        if exists and not self._is_own(earlier, video.meeting_video_id):
+        data = store.read_bytes(url)
+        earlier: Any = None if data is None else parse_json(data)
+        if data is not None and not self._is_own(earlier, video.meeting_video_id):
             self._set_aside(store, url, video.meeting_video_id)
-        elif exists and (kept := _worth_keeping(earlier, rewrites)):
+        elif data is not None and (kept := _worth_keeping(earlier, rewrites)):
             receipt["previous"] = kept
+            is_rewritten = earlier == rewrites
+            problem = earlier.get("previous_signature") if is_rewritten else self._signature_problem(store, url, data)
+            if problem:
+                receipt["previous_signature"] = problem
         write_document(store, url, receipt, self.signer)
         return receipt
 
@@ -133,7 +142,10 @@ class ReceiptStore:
         if store.read_json(url)[1] != receipt:
             return  # Another run's by now.
         earlier = receipt.get("previous")
-        write_document(store, url, earlier or {**receipt, "status": WITHDRAWN}, self.signer)
+        if earlier and receipt.get("previous_signature"):
+            write_unsigned(store, url, earlier)  # as it was found: nobody vouches for it
+        else:
+            write_document(store, url, earlier or {**receipt, "status": WITHDRAWN}, self.signer)
 
     def complete_left_over(self, store: Store, url: str, meeting_video_id: str) -> Mapping[str, Any] | None:
         """
@@ -145,12 +157,23 @@ class ReceiptStore:
         :return: the receipt that was to be completed; None when there was none.
         :raises StorageError: when it cannot be read or written.
         """
-        receipt = store.read_json(url)[1]
-        if not self._is_own(receipt, meeting_video_id) or receipt.get("status") not in (REQUESTED, UNCONFIRMED):
+        data = store.read_bytes(url)
+        found: Any = None if data is None else parse_json(data)
+        if data is None or not self._is_own(found, meeting_video_id):
             return None
-        self.complete(store, url, receipt, receipt.get("answer"))
-        found: Mapping[str, Any] = receipt
-        return found
+        receipt: Mapping[str, Any] = found
+        if receipt.get("status") not in (REQUESTED, UNCONFIRMED):
+            return None
+        if problem := self._signature_problem(store, url, data):
+            log.warning("%s was completed, and not signed: %s. Verifying names it.", url, problem)
+            replace(self, signer=None).complete(store, url, receipt, receipt.get("answer"))
+        else:
+            self.complete(store, url, receipt, receipt.get("answer"))
+        return receipt
+
+    def _signature_problem(self, store: Store, url: str, data: bytes) -> str:
+        """Why an earlier run's receipt must not get a signature of this run; empty where it may, or nobody signs."""
+        return self.signer.check(store, url, data).reason if self.signer is not None else ""
 
     def approved_digest(self, store: Store, url: str, meeting_video_id: str, plan_sha256: str) -> str | None:
         """

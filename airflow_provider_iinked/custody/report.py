@@ -166,10 +166,11 @@ def _plots(summary: _Summary) -> list[Any]:
     else:
         texts, unit = _months(days[0], days[-1]), "month"
         copied, deleted, size = ([_by_month(counts)[month] for month in texts] for counts in _series(summary))
+    size_unit, scale = _size_unit(max(size))
     numbers = {"Copied into the archive": copied, "Original deleted on the platform": deleted}
     return [
         bars(f"Recordings a {unit}", texts, numbers, "recordings"),
-        bars(f"Size of the copies a {unit}", texts, {"Copied": [value / 1e9 for value in size]}, "GB"),
+        bars(f"Size of the copies a {unit}", texts, {"Copied": [value / scale for value in size]}, size_unit),
     ]
 
 
@@ -216,9 +217,12 @@ def _date(value: object) -> date | None:
 
 
 def _size_text(value: int) -> str:
-    number = float(value)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if number < 1000 or unit == "TB":
-            break
-        number /= 1000
-    return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"
+    unit, scale = _size_unit(value)
+    return f"{value:,} {unit}" if scale == 1 else f"{value / scale:,.1f} {unit}"
+
+
+def _size_unit(value: int) -> tuple[str, int]:
+    """The unit in which a number of bytes is short, and how many bytes it has."""
+    units = ("bytes", "kB", "MB", "GB", "TB")
+    power = next((power for power in range(len(units)) if value < 1000 ** (power + 1)), len(units) - 1)
+    return units[power], 1000**power

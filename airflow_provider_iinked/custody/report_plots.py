@@ -52,7 +52,7 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]
         step = -(-len(labels) // _MAX_LABELS)
         axes.set_xticks(range(0, len(labels), step), labels[::step])
         axes.set_ylabel(unit)
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=unit != "GB"))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=unit in ("recordings", "bytes")))
         axes.grid(axis="y", linewidth=0.4)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

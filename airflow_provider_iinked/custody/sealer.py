@@ -62,6 +62,7 @@ class SealResult:
     :param recordings: how many recordings have a custody record.
     :param files_read: how many files were read.
     :param bytes_read: how many bytes these have.
+    :param clock_was_behind: whether the clock was behind the seal before, whose time the seal bears then.
     """
 
     seal: Seal
@@ -70,6 +71,7 @@ class SealResult:
     recordings: int
     files_read: int
     bytes_read: int
+    clock_was_behind: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -83,6 +85,7 @@ class SealResult:
             "recordings": self.recordings,
             "files_read": self.files_read,
             "bytes_read": self.bytes_read,
+            "clock_was_behind": self.clock_was_behind,
             "differences": [
                 {"kind": str(item.kind), "path": item.path, "text": item.text} for item in self.differences
             ],
@@ -166,11 +169,13 @@ class _Sealer:
         time = format_time(datetime.now(UTC))
         tail = load_tail(self._archive, self._keys)
         last = tail[-1] if tail else None
-        if last and time < last.seal.time:
-            raise SealError(
-                f"The last seal was made at {last.seal.time}, and the clock says {time}. Nothing was sealed. "
-                "Set the clock of this machine right."
+        clock_was_behind = last is not None and time < last.seal.time
+        if last and clock_was_behind:
+            # One clock that was wrong once must not keep the archive from being sealed until its time has come.
+            log.warning(
+                "The last seal was made at %s, and the clock says %s. One of them is wrong.", last.seal.time, time
             )
+            time = last.seal.time
         number = last.seal.number + 1 if last else 1
         frontier = Frontier(last.seal.frontier.size, last.seal.frontier.hashes) if last else Frontier()
         counts = _Counts()
@@ -194,7 +199,13 @@ class _Sealer:
         for difference in counts.differences:
             log.error("Not sealed: %s", difference)
         return SealResult(
-            seal, sha256, tuple(counts.differences), counts.recordings, counts.files_read, counts.bytes_read
+            seal,
+            sha256,
+            tuple(counts.differences),
+            counts.recordings,
+            counts.files_read,
+            counts.bytes_read,
+            clock_was_behind,
         )
 
     def _new_entries(self, tail: Sequence[StoredSeal], counts: _Counts) -> Iterator[Entry]:

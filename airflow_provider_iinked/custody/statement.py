@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from airflow_provider_iinked.custody.dsse import open_envelope, sign_envelope
+from airflow_provider_iinked.custody.dsse import open_envelope, sign_envelope, unverified_payload
 from airflow_provider_iinked.custody.errors import EnvelopeError
 from airflow_provider_iinked.custody.keys import PublicKey, SigningKey
+from airflow_provider_iinked.custody.strict_json import strict_json
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 DOCUMENT_TYPE: Final = "urn:airflow-provider-iinked:document:v1"
+REPLACES: Final = "replaces"
+"""In the predicate of a document's statement: SHA-256 of the version that the document takes the place of."""
 SEAL_TYPE: Final = "urn:airflow-provider-iinked:seal:v1"
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -63,7 +66,15 @@ def sign_statement(
     return sign_envelope(PAYLOAD_TYPE, canonical_json(statement), key)
 
 
-def sign_document(path: str, sha256: str, key: SigningKey, *, copy: tuple[str, str] | None, signed_at: str) -> bytes:
+def sign_document(
+    path: str,
+    sha256: str,
+    key: SigningKey,
+    *,
+    copy: tuple[str, str] | None,
+    signed_at: str,
+    replaces: str | None = None,
+) -> bytes:
     """
     Sign a record, a receipt or a tombstone.
 
@@ -73,10 +84,12 @@ def sign_document(path: str, sha256: str, key: SigningKey, *, copy: tuple[str, s
     :param copy: path and hex digest of the copy, for a custody record.
     :param signed_at: time of the signature, as :func:`format_time` writes it. A document that replaces another one
         must have been signed later.
+    :param replaces: hex digest of the verified version that it takes the place of; None where there is none.
     :return: the envelope's JSON, to be stored beside it.
     """
     subjects = {path: sha256} | ({copy[0]: copy[1]} if copy else {})
-    return sign_statement(subjects, DOCUMENT_TYPE, {"signed_at": signed_at}, key)
+    predicate = {"signed_at": signed_at} | ({REPLACES: replaces} if replaces else {})
+    return sign_statement(subjects, DOCUMENT_TYPE, predicate, key)
 
 
 def read_statement(envelope: bytes, predicate_type: str, keys: Sequence[PublicKey]) -> Statement:
@@ -90,20 +103,46 @@ def read_statement(envelope: bytes, predicate_type: str, keys: Sequence[PublicKe
     :raises EnvelopeError: when no trusted key signed it, or it is not a statement of that kind.
     """
     payload = open_envelope(envelope, keys)
-    if payload.payload_type != PAYLOAD_TYPE:
-        raise EnvelopeError(f"its payload type is {payload.payload_type[:60]!r}, not {PAYLOAD_TYPE!r}")
+    value = _parse(payload.payload_type, payload.body)
+    if value.get("predicateType") != predicate_type:
+        raise EnvelopeError(f"its statement is of another kind than {predicate_type!r}")
+    predicate = value.get("predicate")
+    if not isinstance(predicate, dict):
+        raise EnvelopeError("its statement lacks subject or predicate")
+    return Statement(_subjects(value), predicate, payload.key)
+
+
+def unverified_subjects(envelope: bytes) -> dict[str, str]:
+    """
+    Read what an envelope is about, whoever made its signature.
+
+    :param envelope: the envelope's JSON.
+    :return: SHA-256, in hex, of each object, by name. Nobody vouches for it.
+    :raises EnvelopeError: when it is malformed.
+    """
+    return _subjects(_parse(*unverified_payload(envelope)))
+
+
+def _parse(payload_type: str, body: bytes) -> dict[str, Any]:
+    if payload_type != PAYLOAD_TYPE:
+        raise EnvelopeError(f"its payload type is {payload_type[:60]!r}, not {PAYLOAD_TYPE!r}")
     try:
-        value = json.loads(payload.body)
-    except (ValueError, RecursionError):
+        value = strict_json(body)
+    except ValueError:
         raise EnvelopeError("its statement is not JSON") from None
     if not isinstance(value, dict) or value.get("_type") != STATEMENT_TYPE:
         raise EnvelopeError("it holds no in-toto Statement v1")
-    if value.get("predicateType") != predicate_type:
-        raise EnvelopeError(f"its statement is of another kind than {predicate_type!r}")
-    predicate, subjects = value.get("predicate"), value.get("subject")
-    if not isinstance(predicate, dict) or not isinstance(subjects, list) or not subjects:
+    return value
+
+
+def _subjects(value: Mapping[str, Any]) -> dict[str, str]:
+    subjects = value.get("subject")
+    if not isinstance(subjects, list) or not subjects:
         raise EnvelopeError("its statement lacks subject or predicate")
-    return Statement(dict(_subject(item) for item in subjects), predicate, payload.key)
+    named = dict(_subject(item) for item in subjects)
+    if len(named) != len(subjects):
+        raise EnvelopeError("its statement names a subject twice")
+    return named
 
 
 def _subject(item: Any) -> tuple[str, str]:

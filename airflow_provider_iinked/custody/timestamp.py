@@ -141,8 +141,9 @@ def _decode(answer: bytes) -> Any:
         status = int(stamp.status)
         if status == _GRANTED:
             _ = stamp.tst_info.message_imprint.message, stamp.tst_info.gen_time
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise TimestampError("it is not an answer of a time stamp authority") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error)[:200]
+        raise TimestampError(f"it is not an answer of a time stamp authority, or cannot be read: {reason}") from None
     if status != _GRANTED:
         raise TimestampError(f"the time stamp authority refused the request (status {status})")
     return stamp

@@ -7,8 +7,9 @@ an erasure that was killed in the middle shows, and can be finished by asking ag
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import pendulum
@@ -16,12 +17,15 @@ import pendulum
 from airflow_provider_iinked import __version__
 from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.hold import check_not_held
-from airflow_provider_iinked.custody.record import TaskIdentity
-from airflow_provider_iinked.custody.signing import DocumentSigner, write_document
+from airflow_provider_iinked.custody.record import TaskIdentity, stored_beside
+from airflow_provider_iinked.custody.signing import DocumentSigner, write_document, write_unsigned
 from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError, VerificationError
 from airflow_provider_iinked.storage import Store, open_store
+from airflow_provider_iinked.storage.base import parse_json
 from airflow_provider_iinked.storage.layout import Layout, copies_of, signature_of
 from airflow_provider_iinked.storage.url import check_destination, join
+
+log = logging.getLogger(__name__)
 
 TOMBSTONE_FORMAT: Final = 1
 REQUESTED: Final = "requested"
@@ -86,17 +90,23 @@ def erase_copy(
     check_not_held(store, layout)
     copies = copies_of(store.list_names(folder), meeting_video_id, quarantined=True)
     url = layout.tombstone(meeting_video_id)
-    exists, record = store.read_json(layout.record(meeting_video_id))
-    _, earlier = store.read_json(url)
-    if not copies and not exists and not isinstance(earlier, dict):
+    record = _read(store, layout.record(meeting_video_id), signer, is_record=True)
+    earlier = _read(store, url, signer)
+    if not copies and record is None and (earlier is None or earlier.value is None):
         raise VerificationError(
             f"There is no copy and no record of video {meeting_video_id} at {folder}. Nothing was erased."
         )
+    if record is not None and record.is_untrusted:
+        raise VerificationError(
+            f"The record of video {meeting_video_id} was signed by another key than the one given, whose tombstone "
+            "would excuse nothing. Nothing was erased. Give the archive's signing key, or with a new key the public "
+            "key before it as well."
+        )
     tombstone = {
-        **_requested_tombstone(package_id, meeting_video_id, record),
+        **_requested_tombstone(package_id, meeting_video_id, record.relied_on if record is not None else {}),
         "reason": reason.strip(),
         "erased_by": erased_by,
-        "removed": _removed_before(earlier) + copies,
+        "removed": _removed_before(earlier.relied_on if earlier is not None else {}) + copies,
         **asdict(stamp or TaskIdentity()),
     }
     write_document(store, url, tombstone, signer)
@@ -115,9 +125,38 @@ def erase_copy(
     return tombstone
 
 
-def _requested_tombstone(package_id: str, meeting_video_id: str, record: object) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Found:
+    """A document of an earlier run."""
+
+    value: dict[str, Any] | None
+    is_untrusted: bool = False
+    """Another key signed it."""
+    problem: str = ""
+    """Why a document of this run must not repeat it under a signature; empty where it may, or nobody signs."""
+
+    @property
+    def relied_on(self) -> dict[str, Any]:
+        """What this run's own document may repeat of it."""
+        return self.value if self.value is not None and not self.problem else {}
+
+
+def _read(store: Store, url: str, signer: DocumentSigner | None, *, is_record: bool = False) -> _Found | None:
+    data = store.read_bytes(url)
+    if data is None:
+        return None
+    value = parse_json(data)
+    value = value if isinstance(value, dict) else None
+    if value is None or signer is None:
+        return _Found(value)
+    signature = signer.check(store, url, data, stored=stored_beside(value, url) if is_record else None)
+    if signature.reason:
+        log.warning("%s: %s. The tombstone repeats nothing of it.", url, signature.reason)
+    return _Found(value, signature.state == "untrusted", signature.reason)
+
+
+def _requested_tombstone(package_id: str, meeting_video_id: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """Say of which copy an erasure is requested, as its custody record describes it."""
-    known = record if isinstance(record, dict) else {}
     return {
         "format": TOMBSTONE_FORMAT,
         "status": REQUESTED,
@@ -133,17 +172,19 @@ def _requested_tombstone(package_id: str, meeting_video_id: str, record: object)
     }
 
 
-def _take_back(store: Store, url: str, earlier: object, signer: DocumentSigner | None) -> None:
-    if isinstance(earlier, dict):
-        write_document(store, url, earlier, signer)
-    else:
+def _take_back(store: Store, url: str, earlier: _Found | None, signer: DocumentSigner | None) -> None:
+    if earlier is None or earlier.value is None:
         store.remove(url)
         store.remove(signature_of(url))
+    elif earlier.problem:
+        write_unsigned(store, url, earlier.value)  # as it was found: nobody vouches for it
+    else:
+        write_document(store, url, earlier.value, signer)
 
 
-def _removed_before(earlier: object) -> list[str]:
+def _removed_before(earlier: Mapping[str, Any]) -> list[str]:
     """What an erasure that was requested before has removed or was about to."""
-    removed = earlier.get("removed") if isinstance(earlier, dict) else None
+    removed = earlier.get("removed")
     return [name for name in removed if isinstance(name, str)] if isinstance(removed, list) else []
 
 

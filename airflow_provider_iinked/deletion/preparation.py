@@ -98,4 +98,5 @@ class Preparation:
             api_base=self._context.api.api_base,
             recheck=self._context.request.recheck,
             stop=self._context.is_ending,
+            signer=self._context.request.signer,
         )

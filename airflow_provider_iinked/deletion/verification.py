@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pendulum
 
@@ -21,8 +21,12 @@ from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, VerificationError
 from airflow_provider_iinked.models import StoredVideo
 from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage.base import parse_json
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.url import check_destination
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 OpenStore = Callable[[str], Store]
 
@@ -34,6 +38,7 @@ def verify_recording(
     api_base: str,
     recheck: str,
     stop: Callable[[], bool] = lambda: False,
+    signer: DocumentSigner | None = None,
 ) -> Verification:
     """
     Verify every copy of a recording: those of the XCom, and those that their custody records promise.
@@ -44,6 +49,7 @@ def verify_recording(
     :param recheck: ``sha256`` reads each copy from end to end; ``metadata`` relies on size and the store's validator,
         and reads where the store gives none.
     :param stop: asked while a copy is read; True ends it with an error.
+    :param signer: who signs the receipts; the records must be signed then. None for nobody.
     :return: the verification.
     :raises VerificationError: when anything does not agree; the recording must not be deleted.
     :raises StorageError: when a copy cannot be read; the recording must not be deleted.
@@ -55,7 +61,7 @@ def verify_recording(
     while left:
         copy = left.pop(0)
         store = open_store(copy.uri)
-        record, found = _verify_copy(store, copy, api_base=api_base, recheck=recheck, stop=stop)
+        record, found = _verify_copy(store, copy, api_base=api_base, recheck=recheck, stop=stop, signer=signer)
         records[copy.uri] = record
         domains.add(store.failure_domain(copy.uri))
         facts.append(found)
@@ -103,10 +109,16 @@ def _is_there(open_store: OpenStore, copy: StoredVideo) -> bool:
 
 
 def _verify_copy(
-    store: Store, claim: StoredVideo, *, api_base: str, recheck: str, stop: Callable[[], bool]
+    store: Store,
+    claim: StoredVideo,
+    *,
+    api_base: str,
+    recheck: str,
+    stop: Callable[[], bool],
+    signer: DocumentSigner | None,
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Read the custody record afresh, compare it with the XCom and the API in use, and look at the copy itself."""
-    record = _stored_record(store, claim, api_base)
+    record = _stored_record(store, claim, api_base, signer)
     by_metadata = recheck == RECHECKS[1] and bool(record.get("validator"))
     _refuse(
         claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
@@ -125,17 +137,20 @@ def _verify_copy(
     }
 
 
-def _stored_record(store: Store, claim: StoredVideo, api_base: str) -> dict[str, Any]:
+def _stored_record(store: Store, claim: StoredVideo, api_base: str, signer: DocumentSigner | None) -> dict[str, Any]:
     _refuse(claim, location_mismatches(claim))
-    exists, record = store.read_json(claim.custody_uri)
-    if not exists:
+    data = store.read_bytes(claim.custody_uri)
+    if data is None:
         _refuse(claim, ["its custody record is gone"])
+    record = parse_json(data or b"")
     if read_stored_video(record, claim.custody_uri) is None:
         _refuse(claim, ["its custody record cannot be read"])
     problems = origin_mismatches(
         record, api_base=api_base, package_id=claim.package_id, meeting_video_id=claim.meeting_video_id
     )
     _refuse(claim, problems + expected_mismatches(record, claim))
+    if signer is not None and (reason := signer.check(store, claim.custody_uri, data or b"", stored=claim).reason):
+        _refuse(claim, [f"its custody record is not signed: {reason}"])
     return dict(record)
 
 

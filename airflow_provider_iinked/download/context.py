@@ -64,14 +64,12 @@ class PackageContext:
         :raises StorageError: when it cannot be checked.
         """
         place = self.places[destination]
-        existing = inspect_copy(
+        return inspect_copy(
             place.store,
             place.folder,
             api_base=self.api_base,
             package_id=self.package_id,
             meeting_video_id=meeting_video_id,
             video=video,
+            signer=self.request.signer,
         )
-        if self.request.signer is not None and existing.stored is not None:
-            self.request.signer.sign_missing(place.store, existing.stored)
-        return existing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_iinked.custody.record import (
     copy_mismatches,
@@ -17,7 +17,11 @@ from airflow_provider_iinked.custody.record import (
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import ObjectIdentity, Store
-from airflow_provider_iinked.storage.layout import Layout
+from airflow_provider_iinked.storage.base import parse_json
+from airflow_provider_iinked.storage.layout import Layout, signature_of
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 
 class CopyState(Enum):
@@ -30,7 +34,10 @@ class CopyState(Enum):
     INVALID = auto()
     """They do not agree; while the source is there, quarantine it and download again."""
     FOREIGN = auto()
-    """The record is another data centre's, or of an unknown format; it is left alone."""
+    """The record is another data centre's, of an unknown format, or signed by an unknown key; it is left alone."""
+    UNSIGNED = auto()
+    """They agree, but this task signs, and there is no signature of the record. It is not signed as it is: while the
+    source is there, quarantine it and download again."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class ExistingCopy:
     What is there for one recording.
 
     :param state: the result of the check.
-    :param stored: the copy, when it is valid.
+    :param stored: the copy, when it is valid or only lacks a signature.
     :param reason: what is wrong, when something is.
     :param quarantine: URLs to quarantine before it is downloaded again, in this order.
     :param seen: what was under each of them when it was found invalid.
@@ -53,7 +60,14 @@ class ExistingCopy:
 
 
 def inspect_copy(
-    store: Store, folder: str, *, api_base: str, package_id: str, meeting_video_id: str, video: Video | None
+    store: Store,
+    folder: str,
+    *,
+    api_base: str,
+    package_id: str,
+    meeting_video_id: str,
+    video: Video | None,
+    signer: DocumentSigner | None = None,
 ) -> ExistingCopy:
     """
     Check the copy and the record of one recording, where they are now: a folder may have been moved as a whole.
@@ -66,15 +80,21 @@ def inspect_copy(
     :param package_id: the package.
     :param meeting_video_id: the recording.
     :param video: the recording as listed now; None when it is gone.
+    :param signer: who signs; the record's signature is checked then. None for nobody.
     :return: the result.
     :raises StorageError: when it cannot be checked, or another run changes it meanwhile; it is left alone then.
     """
 
     def check() -> ExistingCopy:
-        return _check(store, Layout(folder).record(meeting_video_id), api_base, package_id, meeting_video_id, video)
+        url = Layout(folder).record(meeting_video_id)
+        data = store.read_bytes(url)
+        if data is None:
+            return ExistingCopy(CopyState.ABSENT)
+        found = _check(store, url, parse_json(data), api_base, package_id, meeting_video_id, video)
+        return _check_signature(store, signer, found, data) if signer is not None else found
 
     existing = check()
-    if existing.state is not CopyState.INVALID:
+    if not existing.quarantine:
         return existing
     # Only what was found invalid may be quarantined: its identity is read first, then it is checked again.
     seen = tuple(store.identity(url) for url in existing.quarantine)
@@ -88,11 +108,8 @@ def inspect_copy(
 
 
 def _check(
-    store: Store, url: str, api_base: str, package_id: str, meeting_video_id: str, video: Video | None
+    store: Store, url: str, record: Any, api_base: str, package_id: str, meeting_video_id: str, video: Video | None
 ) -> ExistingCopy:
-    exists, record = store.read_json(url)
-    if not exists:
-        return ExistingCopy(CopyState.ABSENT)
     stored = stored_beside(record, url)
     if stored is None:
         return ExistingCopy(CopyState.INVALID, reason="the custody record cannot be read", quarantine=(url,))
@@ -108,6 +125,26 @@ def _check(
     if problems:
         return ExistingCopy(CopyState.INVALID, reason="; ".join(problems), quarantine=(url, stored.uri))
     return ExistingCopy(CopyState.VALID, stored=stored)
+
+
+def _check_signature(store: Store, signer: DocumentSigner, found: ExistingCopy, data: bytes) -> ExistingCopy:
+    """What agrees must also be signed: an edit that agrees with itself shows in no other way."""
+    if found.state is not CopyState.VALID or found.stored is None:
+        return found
+    url = found.stored.custody_uri
+    signature = signer.check(store, url, data, stored=found.stored)
+    if signature.is_valid:
+        return found
+    if signature.state == "untrusted":
+        reason = (
+            f"{signature.reason}. If the signing key was replaced, name the public key before it in the extra "
+            "public_keys of the connection"
+        )
+        return ExistingCopy(CopyState.FOREIGN, reason=reason)
+    reason = f"the custody record is not signed: {signature.reason}"
+    if signature.state == "missing":
+        return ExistingCopy(CopyState.UNSIGNED, stored=found.stored, reason=reason, quarantine=(url,))
+    return ExistingCopy(CopyState.INVALID, reason=reason, quarantine=(url, signature_of(url)))
 
 
 def read_through(store: Store, stored: StoredVideo, record: Mapping[str, Any]) -> list[str]:

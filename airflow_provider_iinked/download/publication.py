@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pendulum
 
@@ -23,10 +23,14 @@ from airflow_provider_iinked.download.existing_copy import read_through
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError, VerificationError
 from airflow_provider_iinked.models import StoredVideo, Video
 from airflow_provider_iinked.storage import ObjectInfo, Store, Upload
+from airflow_provider_iinked.storage.base import json_bytes, parse_json
 from airflow_provider_iinked.storage.errors import storage_error
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.quarantine import quarantine
+
+if TYPE_CHECKING:
+    from airflow_provider_iinked.custody.signing import DocumentSigner
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +74,7 @@ class Publisher:
     :param package_id: the package.
     :param task: the running task.
     :param package_fields: package fields to keep in the records.
+    :param signer: signs the records; None for nobody.
     """
 
     store: Store
@@ -77,6 +82,7 @@ class Publisher:
     package_id: str
     task: TaskIdentity
     package_fields: Mapping[str, Any]
+    signer: DocumentSigner | None = None
 
     def publish(self, video: Video, recording: DownloadedRecording, upload: Upload) -> PublishedCopy:
         """
@@ -142,7 +148,7 @@ class Publisher:
         )
         for _ in range(_MAX_ATTEMPTS):
             record = self._build_record(video, recording, copy, copies, lock)
-            if self.store.create_json(copy.custody_uri, record, lock=lock):
+            if self._create_record(own, record, lock):
                 if copy.keeps_name or _is_same(copy.info, self.store.info(copy.uri)):
                     return own
             else:
@@ -156,6 +162,11 @@ class Publisher:
                     raise _disagrees(video, copy.custody_uri, problems)
             copy = self._withdraw_record(recording, copy)
         raise StorageError(f"{copy.custody_uri} could not be written: others take its name again and again.")
+
+    def _create_record(self, stored: StoredVideo, record: Mapping[str, Any], lock: Lock | None) -> bool:
+        if self.signer is None:
+            return self.store.create_json(stored.custody_uri, record, lock=lock)
+        return self.signer.create_record(self.store, stored, json_bytes(record), lock=lock)
 
     def _withdraw_record(self, recording: DownloadedRecording, copy: _Copy) -> _Copy:
         """Set a record aside that does not stand for what is there; return our copy if that is what is there."""
@@ -263,10 +274,15 @@ class Publisher:
         return stored, problems
 
     def _check_winner(self, video: Video, custody_uri: str) -> tuple[StoredVideo | None, list[str]]:
-        _, record = self.store.read_json(custody_uri)
+        data = self.store.read_bytes(custody_uri)
+        record: Any = None if data is None else parse_json(data)
         stored = stored_beside(record, custody_uri)
-        if stored is None:
+        if data is None or stored is None:
             return None, ["the custody record cannot be read"]
+        if self.signer is not None and (
+            reason := self.signer.check(self.store, custody_uri, data, stored=stored).reason
+        ):
+            return stored, [f"the record is not signed: {reason}"]
         problems = origin_mismatches(
             record, api_base=self.api_base, package_id=self.package_id, meeting_video_id=video.meeting_video_id
         )

@@ -221,15 +221,15 @@ class IinkedSealArchiveOperator(BaseOperator):
         """
         from airflow_provider_iinked.custody.keys import load_public_keys
         from airflow_provider_iinked.custody.sealer import SealOptions, seal_archive
-        from airflow_provider_iinked.custody.signing_connection import load_connection_key
+        from airflow_provider_iinked.custody.signing_connection import load_connection_keys
         from airflow_provider_iinked.custody.store_archive import StoreArchive
         from airflow_provider_iinked.custody.timestamp import timestamp_authority
         from airflow_provider_iinked.exceptions import VerificationError
 
-        key = load_connection_key(self.signing_conn_id)
+        key, earlier = load_connection_keys(self.signing_conn_id)
         keys = [self.public_keys] if isinstance(self.public_keys, str) else list(self.public_keys)
         options = SealOptions(
-            public_keys=load_public_keys(*keys) if keys else (),
+            public_keys=[*earlier, *(load_public_keys(*keys) if keys else [])],
             request_timestamp=timestamp_authority(str(self.timestamp_url)) if self.timestamps_wanted else None,
             allow_unsigned=self.allow_unsigned,
             max_parallel=self.max_parallel,

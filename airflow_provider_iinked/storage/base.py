@@ -214,13 +214,8 @@ class Store(ABC):
         :return: whether it exists, and its value (None when it is no JSON).
         :raises StorageError: when it cannot be read.
         """
-        text = self.read_bytes(url)
-        if text is None:
-            return False, None
-        try:
-            return True, json.loads(text)
-        except (ValueError, RecursionError):
-            return True, None
+        data = self.read_bytes(url)
+        return (False, None) if data is None else (True, parse_json(data))
 
     @abstractmethod
     def read_chunks(self, url: str) -> Iterator[bytes]:
@@ -396,6 +391,19 @@ class Store(ABC):
         """
         parts = urlsplit(url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.strip("/") or "/"
+
+
+def parse_json(data: bytes) -> Any:
+    """
+    Read the JSON of a small object.
+
+    :param data: its bytes.
+    :return: the value; None when it is no JSON.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:

@@ -73,3 +73,16 @@ def test_the_version_that_is_installed_is_that_of_the_code():
     except metadata.PackageNotFoundError:
         pytest.skip("run from the sources, not installed")
     assert installed == __version__
+
+
+def test_each_retry_policy_that_is_listed_imports():
+    for entry in INFO["retry-policies"]:
+        assert entry.keys() == {"integration-name", "python-modules"}
+        for module in entry["python-modules"]:
+            assert importlib.import_module(module)
+
+
+def test_each_command_that_is_listed_is_a_function():
+    for name in INFO["cli"]:
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function))

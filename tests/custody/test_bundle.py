@@ -180,6 +180,21 @@ def test_the_account_and_the_draft_name_a_difference(archive, tmp_path):
     assert "VERIFYING IT FOUND 1 DIFFERENCES" in (out / "data/certification-draft-FRE-902-13-14.txt").read_text()
 
 
+def test_the_account_names_holds_locks_and_approvals(empty, tmp_path, elsewhere, bagit_folder):
+    empty.record("p1", "v1", retain_until="2036-11-27T00:00:00+00:00", retention_mode="COMPLIANCE")
+    approval = {"responded_by": "A. Reviewer", "responded_at": "2026-11-27T12:00:00+00:00"}
+    empty.sign("p1", "v1", ".deletion.json", {"format": 1, "status": "deleted", "approval": approval})
+    empty.record("p2", "v1")
+    empty.write("p2/_hold-0123abcd.json", b"{}")
+    empty.seal()
+    assert export(empty, tmp_path / "bundle").differences == []
+    text = (tmp_path / "bundle/data/account.txt").read_text()
+    assert "Under legal hold when it was made: package p2." in text
+    assert "locked:    until 2036-11-27T00:00:00+00:00, COMPLIANCE" in text
+    assert "approved:  by A. Reviewer, 2026-11-27T12:00:00+00:00" in text
+    assert validate(elsewhere, bagit_folder, tmp_path / "bundle").returncode == 0
+
+
 def test_a_documents_text_cannot_write_lines_of_the_account(empty, tmp_path):
     empty.record("p1", "v1", time="2026\n\nPackage p9, recording forged\x1b[31m")
     empty.seal()
@@ -222,3 +237,33 @@ def test_an_export_that_fails_half_way_leaves_nothing(archive, tmp_path):
     with pytest.raises(OSError, match="disk is gone"):
         export_bundle(Failing(archive.root), tmp_path / "bundle", [archive.key.public])
     assert list(tmp_path.glob("bundle*")) == []
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from airflow_provider_iinked.custody.archive_files import LocalArchive
+from airflow_provider_iinked.custody.bundle import export_bundle
+from airflow_provider_iinked.custody.keys import load_public_keys
+
+class Dying(LocalArchive):
+    left = int(sys.argv[4])
+
+    def open(self, path):
+        Dying.left -= 1
+        if Dying.left < 0:
+            os.kill(os.getpid(), 9)
+        return super().open(path)
+
+export_bundle(Dying(Path(sys.argv[1])), Path(sys.argv[2]), load_public_keys(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("opened", [0, 3, 20])
+def test_an_export_that_is_killed_leaves_nothing_that_looks_whole(archive, tmp_path, opened):
+    command = [sys.executable, "-c", _KILLED, archive.root, tmp_path / "bundle", archive.key.public.pem, str(opened)]
+    done = subprocess.run(list(map(str, command)), cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+    assert not (tmp_path / "bundle").exists()
+    assert not list(tmp_path.glob("bundle*/bagit.txt")) + list(tmp_path.glob("bundle*/manifest-*"))
+    assert export(archive, tmp_path / "bundle").differences == []

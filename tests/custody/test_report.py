@@ -122,3 +122,8 @@ def test_an_empty_archive_and_documents_without_sense_give_a_page():
 def test_equal_data_give_equal_pages():
     recordings = [recording("p", f"v{day}", day) for day in range(1, 9)]
     assert report(recordings) == report(recordings)
+
+
+def test_the_plot_of_sizes_has_a_unit_in_which_they_are_short():
+    assert ">kB</text>" in report([recording("p1", "v1", 1, size=40_000)])
+    assert ">GB</text>" in report([recording("p1", "v1", 1, size=40_000_000_000)])

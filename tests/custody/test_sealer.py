@@ -5,10 +5,12 @@ from __future__ import annotations
 import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
 
+from airflow_provider_iinked.custody import sealer
 from airflow_provider_iinked.custody.archive_files import LocalArchive
 from airflow_provider_iinked.custody.errors import SealConflictError, SealError, TimestampError
 from airflow_provider_iinked.custody.sealer import SealOptions, seal_archive
@@ -219,6 +221,25 @@ def test_a_time_stamp_authority_that_fails_leaves_no_seal(sealed):
         sealed.seal(request_timestamp=refuse)
     assert [path.name for path in sealed.root.glob("_seals/*.seal.json")] == ["00000001.seal.json"]
     assert sealed.audit().is_intact
+
+
+# --- clocks
+
+
+def test_a_clock_that_was_ahead_once_does_not_keep_the_archive_from_being_sealed(sealed, monkeypatch):
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime(2036, 1, 1, tzinfo=UTC)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sealer, "datetime", Ahead)
+        ahead = sealed.seal()
+    sealed.record("p9", "v1")
+    after = sealed.seal()
+    assert (ahead.clock_was_behind, after.clock_was_behind) == (False, True)
+    assert after.seal.time == ahead.seal.time
+    assert (sealed.audit().differences, sealed.audit().unsealed) == ([], [])
 
 
 # --- killed, and two at once

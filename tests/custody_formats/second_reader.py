@@ -1,7 +1,6 @@
 """
 Verifies a signed and sealed archive in a local folder, from docs/formats.md alone: no import of the package.
-Prints one difference a line, and exits with 1 when there is one. Time stamps are verified by ``openssl ts``.
-
+Prints one difference a line, and exits with 1 when there is one. Time stamps are verified by ``openssl ts``:
     python second_reader.py ARCHIVE KEYS.pem [DIGEST OF THE LAST SEAL] [AUTHORITY.pem]
 """
 
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 ID = r"[A-Za-z0-9_-]+"
 DOCUMENT = re.compile(rf"({ID})\.(custody|deletion|erased)\.json")
-COPY = re.compile(rf"({ID})\.(mp4|mov|m4v|3gp|3g2|webm|mkv|avi|ogv|flv|mpg|ts|wmv|asf|m4a|ogg|oga|opus|mka|wav)")
+COPY = re.compile(rf"({ID})\.(mp4|mov|m4v|3gp|webm|mkv|avi|ogv|flv|mpg|ts|wmv|asf|3g2|m4a|ogg|oga|opus|mka|wav)")
 OF_DOCUMENT, OF_SEAL = "urn:airflow-provider-iinked:document:v1", "urn:airflow-provider-iinked:seal:v1"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 Wrong = type("Wrong", (Exception,), {})  # raised for a file that must not be relied on
@@ -30,6 +29,11 @@ Wrong = type("Wrong", (Exception,), {})  # raised for a file that must not be re
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def read_json(data: bytes):
+    """A member that is there twice makes a list of its object, with which nothing can be done."""
+    return json.loads(data.decode(), object_pairs_hook=lambda x: dict(x) if len(dict(x)) == len(x) else x)
 
 
 def unbase64(text: str) -> bytes:
@@ -47,13 +51,13 @@ def is_signed(key, signature: bytes, message: bytes) -> bool:
 def open_envelope(data: bytes, keys: list, kind: str) -> tuple[dict, dict]:
     """Subjects and predicate of an envelope that a trusted key has signed."""
     try:
-        envelope = json.loads(data)
+        envelope = read_json(data)
         body, name = unbase64(envelope["payload"]), envelope["payloadType"].encode()
         message = b"DSSEv1 %d %b %d %b" % (len(name), name, len(body), body)
-        signatures = [unbase64(item["sig"]) for item in envelope["signatures"]][:16]
-        if not any(is_signed(key, signature, message) for signature in signatures for key in keys):
+        tries = [(key, unbase64(item["sig"])) for item in envelope["signatures"] for key in keys]
+        if len(envelope["signatures"]) > 16 or not any(is_signed(*each, message) for each in tries):
             raise Wrong("no trusted key signed it")
-        statement = json.loads(body)
+        statement = read_json(body)
         subjects = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
         seen = (name, statement["_type"], statement["predicateType"])
         if seen != (b"application/vnd.in-toto+json", "https://in-toto.io/Statement/v1", kind):
@@ -65,11 +69,10 @@ def open_envelope(data: bytes, keys: list, kind: str) -> tuple[dict, dict]:
 
 def tree_root(leaves: list[bytes]) -> bytes:
     """RFC 6962: level by level; a node without a neighbour goes up as it is."""
-    level = leaves
-    while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in pairs] + (level[-1:] if len(level) % 2 else [])
-    return level[0] if level else hashlib.sha256(b"").digest()
+    while len(leaves) > 1:
+        pairs = [leaves[at : at + 2] for at in range(0, len(leaves), 2)]
+        leaves = [hashlib.sha256(b"\x01" + b"".join(pair)).digest() if pair[1:] else pair[0] for pair in pairs]
+    return leaves[0] if leaves else hashlib.sha256(b"").digest()
 
 
 def verify(root: Path, keys: list, last: str | None = None, authority: Path | None = None) -> list[str]:
@@ -142,9 +145,7 @@ def verify_package(root: Path, package: str, sealed: dict, keys: list, found: li
             if entry := sealed.get(name):
                 good[name] = (entry["copy"] or {}) | {"status": entry["status"], "uri": entry["copy_path"]}
     claimed = set()
-    for name, record in good.items():
-        if not name.endswith(".custody.json"):
-            continue
+    for name, record in ((name, good[name]) for name in good if name.endswith(".custody.json")):
         copy = record["uri"].rpartition("/")[2]
         claimed.add(copy)
         if tombstone := good.get(name.replace(".custody.", ".erased.")):
@@ -166,7 +167,7 @@ def verify_document(folder: Path, name: str, names: set[str], entry: dict | None
         raise Wrong("document missing")
     data, path, signature = (folder / name).read_bytes(), f"{folder.name}/{name}", f"{name}.dsse.json"
     envelope = (folder / signature).read_bytes() if signature in names else b""
-    document = json.loads(data)
+    document = read_json(data)
     video, kind = name.split(".")[:2]
     if (document["package_id"], document["meeting_video_id"]) != (folder.name, video):
         raise Wrong("it is about another recording")
@@ -189,12 +190,11 @@ def verify_document(folder: Path, name: str, names: set[str], entry: dict | None
 
 
 def load_keys(pem: bytes) -> list:
-    blocks = re.findall(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", pem, re.DOTALL)
-    return [serialization.load_pem_public_key(block) for block in blocks]
+    blocks = re.findall(rb"(?s)-----BEGIN PUBLIC KEY.*?END PUBLIC KEY-----", pem)
+    return list(map(serialization.load_pem_public_key, blocks))
 
 
 if __name__ == "__main__":
     archive, pem, last, authority = (*sys.argv[1:], None, None)[:4]
     differences = verify(Path(archive), load_keys(Path(pem).read_bytes()), last, authority and Path(authority))
-    print("\n".join(differences) or "No difference.")
-    sys.exit(1 if differences else 0)
+    sys.exit(print("\n".join(differences) or "No difference.") or bool(differences))

@@ -88,6 +88,58 @@ def test_it_runs_alone_and_exits_with_1_on_a_difference(archive, made, tmp_path)
     assert (bad.returncode, bad.stdout) == (1, "p1/v1.mp4: copy changed\n")
 
 
+def harm_bytes(pattern, change):
+    def harm(archive: SignedArchive) -> None:
+        [path] = archive.root.glob(pattern)
+        path.write_bytes(change(path.read_bytes()))
+
+    return harm
+
+
+def become_a_link(archive: SignedArchive) -> None:
+    path = archive.root / "p1/v2.custody.json"
+    path.rename(archive.root / "elsewhere")
+    path.symlink_to(archive.root / "elsewhere")
+
+
+def hide_under_another_case(archive: SignedArchive) -> None:
+    (archive.root / "p1/v2.custody.json").rename(archive.root / "p1/V2.custody.json")
+
+
+def add_a_recording(archive: SignedArchive) -> None:
+    archive.record("p1", "v7")
+    (archive.root / "p1/v7.custody.json.dsse.json").unlink()
+
+
+def sign_seventeen_times(archive: SignedArchive) -> None:
+    path = archive.root / "p1/v2.custody.json.dsse.json"
+    envelope = json.loads(path.read_bytes())
+    path.write_text(json.dumps(envelope | {"signatures": envelope["signatures"] * 17}))
+
+
+ODD = {
+    "a member twice in an envelope": harm_bytes("p1/v2.custody.json.dsse.json", lambda x: b'{"payload":"",' + x[1:]),
+    "a byte order mark before an envelope": harm_bytes("p1/v2.custody.json.dsse.json", lambda x: b"\xef\xbb\xbf" + x),
+    "an envelope in UTF-16": harm_bytes("p1/v2.custody.json.dsse.json", lambda x: x.decode().encode("utf-16")),
+    "more after an envelope": harm_bytes("p1/v2.custody.json.dsse.json", lambda x: x + x),
+    "line ends of a record": harm_bytes("p1/v2.custody.json", lambda x: x + b"\r\n"),
+    "a member twice in a record": harm_bytes("p1/v2.custody.json", lambda x: b'{"size":1,' + x[1:]),
+    "a float for a size": harm_bytes("p1/v2.custody.json", lambda x: x.replace(b'"format": 1', b'"format": 1.0')),
+    "a seal with a member twice": harm_bytes("_seals/00000002.seal.json", lambda x: b'{"payload":"",' + x[1:]),
+    "a record that became a link": become_a_link,
+    "a record under another case": hide_under_another_case,
+    "an unsigned recording more": add_a_recording,
+    "seventeen signatures": sign_seventeen_times,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_both_readers_find(name, archive, made):
+    ODD[name](archive)
+    assert not archive.audit(expected_seal=made[2]).is_intact
+    assert read(archive, made) != []
+
+
 # --- the vectors
 
 

@@ -86,7 +86,7 @@ def test_verify_with_a_budget_goes_on_where_the_last_run_stopped(place):
 
 def test_a_budget_and_packages_do_not_go_together(place):
     code, _, err = place.run("verify", "--max-bytes", 1, "--package", "p1")
-    assert (code, "budget" in err) == (1, True)
+    assert (code, "budget" in err) == (2, True)
 
 
 def test_verify_names_packages_under_legal_hold(place):
@@ -138,7 +138,7 @@ def test_seal_leaves_out_what_differs(place):
 
 def test_seal_without_a_key_seals_nothing(place):
     code, _, err = place.run("seal")
-    assert (code, "--signing-key" in err) == (1, True)
+    assert (code, "--signing-key" in err) == (2, True)
     assert not (place.archive.root / "_seals").exists()
 
 
@@ -157,7 +157,7 @@ def test_export_writes_a_bundle_of_the_packages_that_were_named(place, tmp_path)
 
 
 def test_export_needs_a_public_key(place, tmp_path):
-    assert place.run("export", tmp_path / "bag")[0] == 1
+    assert place.run("export", tmp_path / "bag")[0] == 2
     assert not (tmp_path / "bag").exists()
 
 
@@ -183,7 +183,28 @@ def test_report_without_a_key_names_a_missing_copy(place, tmp_path):
     assert "p1/v1" in (tmp_path / "r.html").read_text()
 
 
+def test_a_report_of_nothing_says_so(place, tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "empty").mkdir()
+    place.destination = f"file://{tmp_path}/empty"
+    code, _, err = place.run("report", "-o", tmp_path / "r.html")
+    assert (code, "There is nothing below" in err) == (1, True)
+
+
 # --- erase, hold, release
+
+
+def test_nothing_is_erased_with_a_key_whose_tombstone_would_excuse_nothing(place, tmp_path):
+    (tmp_path / "other.pem").write_text(make_pem())
+    erase = ("erase", "p1", "v1", "--reason", "asked for", "--yes", "--signing-key", tmp_path / "other.pem")
+    code, _, err = place.run(*erase)
+    assert (code, "another key" in err, (place.archive.root / "p1/v1.mp4").exists()) == (1, True, True)
+    assert place.run(*erase, "--public-key", place.public)[0] == 0
+
+
+def test_a_hold_of_a_package_that_has_nothing_yet_says_so(place):
+    assert "make sure that its id is right" in place.run("hold", "--package", "p9", "--reason", "a matter")[1]
+    assert "make sure" not in place.run("hold", "--package", "p1", "--reason", "a matter")[1]
 
 
 def test_a_held_package_is_not_erased_until_its_release(place):
@@ -231,16 +252,52 @@ def test_a_missing_argument_ends_with_2_before_anything_is_done(arguments, capsy
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("seal",),
+        ("seal", "--signing-key", "a", "--signing-conn-id", "b"),
+        ("verify", "--max-parallel", "0"),
+        ("verify", "--package", "../x"),
+        ("verify", "--last-seal", "abc"),
+        ("report", "-o", "r.html", "--last-seal", "abc"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_argument_ends_with_2_and_one_sentence(place, arguments):
+    code, out, err = place.run(*arguments)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+
+
+def test_ctrl_c_ends_with_130_and_one_sentence(place, monkeypatch):
+    def interrupt(given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("airflow_provider_iinked.custody.commands.options.Path.read_bytes", interrupt)
+    code, out, err = place.run("seal", "--signing-key", place.private)
+    assert (code, out, len(err.splitlines())) == (130, "", 1)
+
+
+def test_a_reader_that_ends_early_is_no_traceback(place):
+    command = [sys.executable, "-m", "airflow_provider_iinked.custody", "verify", place.destination, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.close()
+        err = running.stderr.read()
+    assert (running.returncode, "Traceback" in err, "Broken pipe" in err, "Exception ignored" in err) == (
+        *(1, False, False, False),
+    )
+
+
 @pytest.mark.parametrize("option", ["--public-key", "--tsa-certificate"])
 def test_a_file_that_is_not_there_is_named(place, option, tmp_path):
     more = [] if option == "--public-key" else ["--public-key", place.public]
     code, _, err = place.run("verify", option, tmp_path / "missing.pem", *more)
-    assert (code, "missing.pem" in err) == (1, True)
+    assert (code, f"{option} {tmp_path}/missing.pem cannot be read" in err, len(err.splitlines())) == (2, True, 1)
 
 
 def test_a_private_key_given_as_public_is_refused_and_not_shown(place):
     code, _, err = place.run("verify", "--public-key", place.private)
-    assert code == 1
+    assert code == 2
     assert place.private.read_text().splitlines()[1] not in err
 
 

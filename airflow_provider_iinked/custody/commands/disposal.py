@@ -15,6 +15,7 @@ from airflow_provider_iinked.custody.commands.options import (
     FINE,
     JSON,
     NOT_DONE,
+    PUBLIC_KEY,
     REASON,
     SIGNING_CONN_ID,
     SIGNING_KEY,
@@ -22,7 +23,7 @@ from airflow_provider_iinked.custody.commands.options import (
     Option,
     option,
     packages_of,
-    signing_key_of,
+    signing_keys_of,
 )
 from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError
 
@@ -40,7 +41,7 @@ def erase(given: argparse.Namespace) -> int:
     from airflow_provider_iinked.storage.layout import Layout, copies_of
     from airflow_provider_iinked.storage.url import check_destination
 
-    key = signing_key_of(given)
+    keys = signing_keys_of(given)
     if not given.yes:
         folder = Layout.of(check_destination(given.destination), check_id(given.package, "package")).folder
         copies = copies_of(open_store(folder).list_names(folder), check_id(given.video, "video"), quarantined=True)
@@ -53,7 +54,7 @@ def erase(given: argparse.Namespace) -> int:
         given.video,
         reason=given.reason,
         erased_by=_user(),
-        signer=DocumentSigner(key) if key else None,
+        signer=DocumentSigner(*keys) if keys else None,
     )
     removed = f"Erased: {', '.join(tombstone['removed']) or 'nothing was there any more'}."
     print(json.dumps({"erased": True, **tombstone}, indent=2) if given.json else removed)
@@ -77,7 +78,7 @@ def hold(given: argparse.Namespace) -> int:
             failed, done = True, {"package_id": package, "hold_id": None, "error": str(error)}
         placed.append(done)
         if not given.json:
-            print(_held_words(done))
+            print(_held_words(done) + (_unknown_words(given.destination, package) if done["hold_id"] else ""))
     if given.json:
         print(json.dumps(placed, indent=2))
     return DIFFERENT if failed or any(done.get("under_way") for done in placed) else FINE
@@ -90,6 +91,19 @@ def _held_words(done: dict[str, Any]) -> str:
     if done["under_way"]:
         words += f". Requested before the hold, and without a result yet: {', '.join(done['under_way'])}"
     return words
+
+
+def _unknown_words(destination: str, package: str) -> str:
+    """A hold of a package that has nothing yet is meant, or its id is mistyped: say so."""
+    from airflow_provider_iinked.storage import open_store
+    from airflow_provider_iinked.storage.layout import Kind, ids_of
+    from airflow_provider_iinked.storage.url import check_destination, join
+
+    folder = join(check_destination(destination), package)
+    names = open_store(folder).list_names(folder)
+    if any(ids_of(names, kind) for kind in (Kind.COPY, Kind.RECORD, Kind.RECEIPT, Kind.TOMBSTONE)):
+        return ""
+    return ". There is nothing of this package below the destination yet; make sure that its id is right"
 
 
 def release(given: argparse.Namespace) -> int:
@@ -147,6 +161,7 @@ ERASE: Final = Command(
         option("--yes", action="store_true", help="do it; without this it only says what would go"),
         SIGNING_KEY,
         SIGNING_CONN_ID,
+        PUBLIC_KEY,
         JSON,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +27,7 @@ from airflow_provider_iinked.custody.commands.options import (
     packages_of,
     parallel_of,
     public_keys_of,
-    signing_key_of,
+    signing_keys_of,
 )
 from airflow_provider_iinked.custody.commands.progress import progress_bar, watched
 from airflow_provider_iinked.custody.commands.verify import audit_with_progress, plain, print_audit
@@ -48,11 +49,12 @@ def seal(given: argparse.Namespace) -> int:
     from airflow_provider_iinked.custody.store_archive import StoreArchive
     from airflow_provider_iinked.custody.timestamp import timestamp_authority
 
-    key = signing_key_of(given)
-    if key is None:
+    keys = signing_keys_of(given)
+    if keys is None:
         raise InvalidArgumentError("Give --signing-key or --signing-conn-id. Nothing was sealed.")
+    key, earlier = keys
     options = SealOptions(
-        public_keys=public_keys_of(given),
+        public_keys=earlier,
         request_timestamp=timestamp_authority(given.timestamp_url) if given.timestamp_url else None,
         allow_unsigned=given.allow_unsigned,
         max_parallel=parallel_of(given),
@@ -66,6 +68,8 @@ def seal(given: argparse.Namespace) -> int:
             print(f"Not sealed: {difference.path}: {difference.kind}: {plain(difference.text)}")
         changes = ", ".join(f"{count} {name}" for name, count in result.seal.changes.items() if count)
         print(f"Seal {result.seal.number} holds {result.seal.documents} documents ({changes or 'nothing new'}).")
+        if result.clock_was_behind:
+            print(f"The clock is behind the seal before; the seal bears its time, {result.seal.time}. Set it right.")
         print(f"{result.files_read} files were read, {result.bytes_read} bytes.")
         print(f"Keep its digest elsewhere: {result.sha256}")
     return DIFFERENT if result.differences else FINE
@@ -141,7 +145,9 @@ def report(given: argparse.Namespace) -> int:
     summary: dict[str, Any] = {"report": given.output, "recordings": result.recordings, "intact": result.is_intact}
     words = f"{len(result.differences) or 'No'} differences. The report is in {given.output}."
     print(json.dumps({**summary, "differences": len(result.differences)}, indent=2) if given.json else words)
-    return FINE if result.is_intact else DIFFERENT
+    if not packages:
+        print(f"There is nothing below {archive.destination}: no record, no copy.", file=sys.stderr)
+    return FINE if result.is_intact and packages else DIFFERENT
 
 
 def _compare_only(destination: str, packages: list[str] | None, max_parallel: int) -> AuditResult:

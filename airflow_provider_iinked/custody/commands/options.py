@@ -21,7 +21,9 @@ FINE: Final = 0
 DIFFERENT: Final = 1
 """Exit code: a difference was found, or the command failed."""
 NOT_DONE: Final = 2
-"""Exit code: nothing was done, since a confirmation or an argument is missing."""
+"""Exit code: nothing was done, since an argument is wrong or missing, or a confirmation is missing."""
+INTERRUPTED: Final = 130
+"""Exit code: ended by Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def public_keys_of(given: argparse.Namespace, *, required: bool = False) -> list
         return []
     from airflow_provider_iinked.custody.keys import load_public_keys
 
-    return load_public_keys(*(Path(name).read_bytes() for name in given.public_key))
+    return load_public_keys(*(_read(name, "--public-key") for name in given.public_key))
 
 
 def certificates_of(given: argparse.Namespace) -> list[Certificate]:
@@ -149,26 +151,36 @@ def certificates_of(given: argparse.Namespace) -> list[Certificate]:
         return []
     from airflow_provider_iinked.custody.timestamp import load_certificates
 
-    return [certificate for name in given.tsa_certificate for certificate in load_certificates(Path(name).read_bytes())]
+    texts = [_read(name, "--tsa-certificate") for name in given.tsa_certificate]
+    return [certificate for text in texts for certificate in load_certificates(text)]
 
 
-def signing_key_of(given: argparse.Namespace) -> SigningKey | None:
+def signing_keys_of(given: argparse.Namespace) -> tuple[SigningKey, list[PublicKey]] | None:
     """
-    Read ``--signing-key`` or ``--signing-conn-id``.
+    Read ``--signing-key`` or ``--signing-conn-id``, and the ``--public-key`` that signed before it.
 
     :param given: the parsed arguments.
-    :return: the key; None when neither is given.
+    :return: the key, and trusted public keys besides its own; None when no signing key is given.
     :raises InvalidArgumentError: when both are given.
     :raises SigningKeyError: when there is no usable key.
     """
     if given.signing_key and given.signing_conn_id:
         raise InvalidArgumentError("Give --signing-key or --signing-conn-id, not both. Nothing was done.")
     if given.signing_conn_id:
-        from airflow_provider_iinked.custody.signing_connection import load_connection_key
+        from airflow_provider_iinked.custody.signing_connection import load_connection_keys
 
-        return load_connection_key(given.signing_conn_id, "--signing-conn-id")
+        key, earlier = load_connection_keys(given.signing_conn_id, "--signing-conn-id")
+        return key, [*earlier, *public_keys_of(given)]
     if given.signing_key:
         from airflow_provider_iinked.custody.keys import load_signing_key
 
-        return load_signing_key(Path(given.signing_key).read_bytes())
+        return load_signing_key(_read(given.signing_key, "--signing-key")), public_keys_of(given)
     return None
+
+
+def _read(name: str, flag: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidArgumentError(f"{flag} {name} cannot be read: {reason}. Nothing was done.") from None

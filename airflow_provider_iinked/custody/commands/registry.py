@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from typing import Final
 
 from airflow_provider_iinked.custody.commands.disposal import ERASE, HOLD, RELEASE
 from airflow_provider_iinked.custody.commands.evidence import EXPORT, REPORT, SEAL
-from airflow_provider_iinked.custody.commands.options import DIFFERENT, Command
+from airflow_provider_iinked.custody.commands.options import DIFFERENT, INTERRUPTED, NOT_DONE, Command
 from airflow_provider_iinked.custody.commands.verify import VERIFY
-from airflow_provider_iinked.exceptions import IinkedSignError
+from airflow_provider_iinked.custody.errors import SigningKeyError
+from airflow_provider_iinked.exceptions import IinkedSignError, InvalidArgumentError
 
 COMMANDS: Final[tuple[Command, ...]] = (VERIFY, SEAL, EXPORT, REPORT, ERASE, HOLD, RELEASE)
-EXIT_CODES: Final = "Exit codes: 0 fine; 1 a difference or a failure; 2 nothing was done, a confirmation is missing."
+EXIT_CODES: Final = (
+    "Exit codes: 0 fine; 1 a difference or a failure; 2 nothing was done, an argument is wrong or a confirmation "
+    "missing; 130 interrupted."
+)
 
 
 def run_command(command: Command, given: argparse.Namespace) -> int:
@@ -29,10 +34,22 @@ def run_command(command: Command, given: argparse.Namespace) -> int:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what is printed says it all
     try:
-        return command.run(given)
+        code = command.run(given)
+        sys.stdout.flush()
+        return code
+    except (InvalidArgumentError, SigningKeyError) as error:
+        print(error, file=sys.stderr)
+        return NOT_DONE
     except IinkedSignError as error:
         print(error, file=sys.stderr)
         return DIFFERENT
+    except BrokenPipeError:
+        # Whoever reads the output has enough. Python writes what is left in its buffer at its end: not to the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DIFFERENT
+    except KeyboardInterrupt:
+        print("Interrupted. What was begun may be half done; running the command again is safe.", file=sys.stderr)
+        return INTERRUPTED
     except OSError as error:
         print(f"{error.filename or 'A file'}: {error.strerror or type(error).__name__}.", file=sys.stderr)
         return DIFFERENT

@@ -174,11 +174,11 @@ def print_audit(audit: AuditResult) -> None:
         print(f"{difference.path}: {difference.kind}: {plain(difference.text)}")
     last = audit.last_seal
     newest = f"; the newest is {last.seal.number}, made at {last.seal.time}, digest {last.sha256}" if last else ""
-    print(f"{audit.seals} seals verified{newest}")
+    print(f"{audit.seals} {'seal' if audit.seals == 1 else 'seals'} verified{newest}")
     if audit.timestamps and not audit.authority_verified:
         print("The time stamps' authority was not verified: give --tsa-certificate.")
     if audit.unsealed:
-        print(f"{len(audit.unsealed)} signed documents are newer than the newest seal.")
+        print(f"Signed since the newest seal: {len(audit.unsealed)} documents.")
     print(f"Signatures and seals: {len(audit.differences) or 'no'} differences")
 
 

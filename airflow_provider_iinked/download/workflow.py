@@ -144,7 +144,9 @@ class _Download:
             if self._stop.requested:
                 raise TaskStoppedError(f"{STOPPED} Clearing the task is safe: whole copies are kept.")
             self._list_packages()
-            while self._ready and max(len(self._running), len(self._finishing)) < self._request.max_parallel:
+            # A fetch waits only where records are written so slowly that they pile up.
+            most = self._request.max_parallel
+            while self._ready and len(self._running) < most and len(self._finishing) < 2 * most:
                 self._submit(*self._ready.popleft())
             done, _ = wait([*self._running, *self._finishing], timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in done:

@@ -134,7 +134,8 @@ test-browser: .venvs/servers/.installed postgresql ## Connection form and approv
 
 .PHONY: test-deployment
 test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL; AIRFLOW=2.11.2 too
-	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment --ignore tests/deployment/test_approval.py \
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment \
+		--ignore tests/deployment/test_approval.py --ignore tests/deployment/test_stop.py \
 		$(if $(filter 2.%,$(AIRFLOW)),-k "not start_a_run") $(PYTEST)
 
 .PHONY: test-approval
@@ -144,6 +145,11 @@ test-approval: $(READY) postgresql ## A person's approval under a real scheduler
 .PHONY: test-scale
 test-scale: $(READY) postgresql ## 20,000 packages in 400 batches while tasks and the scheduler are killed, an hour; SCALE_PACKAGES=2000 for less
 	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/scale $(PYTEST)
+
+.PHONY: test-stop
+test-stop: $(if $(filter $(NEWEST),$(AIRFLOW)),.venvs/servers/.installed,$(READY)) postgresql ## Tasks marked, timed out, SIGTERM in the middle; ten minutes; AIRFLOW=2.11.2 too
+	$(if $(filter $(NEWEST),$(AIRFLOW)),$(SERVERS_TESTS),IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q -k "not s3") \
+		tests/deployment/test_stop.py $(PYTEST)
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed $(AZURITE) ## 200 kills at random on disk, S3, GCS and Azure each, and at every act

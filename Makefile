@@ -153,7 +153,7 @@ test-stop: $(if $(filter $(NEWEST),$(AIRFLOW)),.venvs/servers/.installed,$(READY
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed $(AZURITE) ## 200 kills at random on disk, S3, GCS and Azure each, and at every act
-	KILLS=200 KILLS_STEP=13 $(SERVERS_TESTS) tests/crash $(PYTEST)
+	KILLS=200 KILLS_STEP=$(or $(KILLS_STEP),13) $(SERVERS_TESTS) tests/crash $(PYTEST)
 
 .PHONY: test-mutations
 test-mutations: $(READY) ## Break rules of the package on purpose, one at a time; the random histories have to find each

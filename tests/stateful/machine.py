@@ -16,7 +16,8 @@ PACKAGES = ("p1", "p2")
 centres = st.integers(0, 1)
 packages = st.sampled_from(PACKAGES)
 slots = st.integers(0, 3)
-spoils = st.sampled_from(["gone", "cut", "longer", "changed"])
+SPOILS = ("gone", "cut", "longer", "changed")
+spoils = st.sampled_from(SPOILS)
 changes = st.sampled_from([*STATES, "appear", "vanish", "content", "size", "duration", "timeCreated", "meetingId"])
 # Everything is drawn before a rule begins and from ranges that never change: what threads make of it must not decide
 # what is drawn next.
@@ -26,6 +27,8 @@ turmoil = st.tuples(
     st.lists(st.tuples(st.integers(1, 4), slots, st.one_of(changes, spoils)), max_size=2),
 )
 """Faults that wait for a task's requests, and what happens while so many of them are being answered."""
+turmoil_of_the_list = turmoil.map(lambda drawn: (drawn[0], [each for each in drawn[1] if each[2] not in SPOILS]))
+"""The same, but no copy is spoilt: between a verification ahead and its request nobody sees that (docs/safety.md)."""
 
 
 class ChainMachine(ConsentTasks):
@@ -220,7 +223,7 @@ class ChainMachine(ConsentTasks):
         slot=slots,
         between=st.none() | spoils | changes,
         first=turmoil,
-        then=turmoil,
+        then=turmoil_of_the_list,
     )
     def sweep(
         self, number: int, fresh: int, at_work: int, package: str, slot: int, between: Any, first: Turmoil, then: Any

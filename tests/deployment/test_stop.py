@@ -156,8 +156,9 @@ class Run:
         deleted = self.deleted()
         assert 0 < len(deleted) < RECORDINGS
         receipts = self.receipts()
-        for video in deleted:
-            assert receipts[video] in ("deleted", "unconfirmed"), video
+        unanswered = [video for video in deleted if receipts[video] not in ("deleted", "unconfirmed")]
+        # Airflow 2 raises in the middle of the request, whose receipt stays `requested` until the next run.
+        assert len(unanswered) <= (0 if self.deployment.newer else 1), unanswered
         left_open = [video for video, status in receipts.items() if status != "withdrawn" and video not in deleted]
         assert left_open == [], "a receipt of a request that was not sent"
 

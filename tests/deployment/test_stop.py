@@ -40,28 +40,27 @@ DAGS = """
     from airflow.providers.common.compat.sdk import DAG
     from airflow_provider_iinked.operators.videos import IinkedDeleteVideosOperator, IinkedDownloadVideosOperator
 
-    class Noted:
-        def note(self, event):
-            with open(self.notes, "a") as file:
-                file.write(f"{event} {time.time()} {os.getpid()}\\n")
+    def noted(operator):
+        class Noted(operator):
+            def note(self, event):
+                with open(self.notes, "a") as file:
+                    file.write(f"{event} {time.time()} {os.getpid()}\\n")
 
-        def execute(self, context):
-            self.notes = context["dag_run"].conf["notes"]
-            self.note("begin")
-            try:
-                return super().execute(context)
-            finally:
-                self.note("end")
+            def execute(self, context):
+                self.notes = context["dag_run"].conf["notes"]
+                self.note("begin")
+                try:
+                    return super().execute(context)
+                finally:
+                    self.note("end")
 
-        def on_kill(self):
-            self.note("kill")
-            super().on_kill()
+            def on_kill(self):
+                self.note("kill")
+                super().on_kill()
 
-    class Delete(Noted, IinkedDeleteVideosOperator):
-        pass
+        return Noted
 
-    class Download(Noted, IinkedDownloadVideosOperator):
-        pass
+    Delete, Download = noted(IinkedDeleteVideosOperator), noted(IinkedDownloadVideosOperator)
 
     PACKAGE, DESTINATION = "{{ dag_run.conf['package'] }}", "{{ dag_run.conf['destination'] }}"
     LIMITS = {"": {}, "_timeout": {"execution_timeout": timedelta(seconds=TIMEOUT)}}
@@ -157,8 +156,9 @@ class Run:
         deleted = self.deleted()
         assert 0 < len(deleted) < RECORDINGS
         receipts = self.receipts()
-        for video in deleted:
-            assert receipts[video] in ("deleted", "unconfirmed"), video
+        unanswered = [video for video in deleted if receipts[video] not in ("deleted", "unconfirmed")]
+        # Airflow 2 raises in the middle of the request, whose receipt stays `requested` until the next run.
+        assert len(unanswered) <= (0 if self.deployment.newer else 1), unanswered
         left_open = [video for video, status in receipts.items() if status != "withdrawn" and video not in deleted]
         assert left_open == [], "a receipt of a request that was not sent"
 

@@ -32,7 +32,8 @@ WAYS = {
 }
 BREAKS = ["gone", "shorter", "weaker"]
 SPOILS = ["gone", "cut", "changed"]
-ANSWERS = ["yes", "yes", "yes", "no", "nobody", "another plan", "edited digest", "words", "edited entries"]
+NO_YES = ["no", "nobody", "another plan", "edited digest", "words", "edited entries"]
+ANSWERS = ["yes", "yes", "yes", *NO_YES]
 places_of_holds = ("disk", "one", "two", "receipts")
 places = st.sampled_from(places_of_holds)
 between = st.one_of(
@@ -135,9 +136,9 @@ class ConsentTasks(ChainTasks):
         self._connect(centre)
         self._release(package)
 
-    @rule(number=centres, package=packages)
-    def undisturbed_with_locks_and_approval(self, number: int, package: str) -> None:
-        """With nothing wrong any more, what a person approved is deleted, and no more."""
+    @rule(number=centres, package=packages, wrong=st.sampled_from(NO_YES))
+    def undisturbed_with_locks_and_approval(self, number: int, package: str, wrong: str) -> None:
+        """With nothing wrong any more, what a person approved is deleted, and nothing on any other answer."""
         self._make_well(number, package)
         self._begin_task()
         self._add(number, package, "archived", 40_000)
@@ -154,6 +155,9 @@ class ConsentTasks(ChainTasks):
         self.world.active.clear()
         assert preview is not None, f"{newest} could not be previewed although nothing was wrong"
         saw = {newest: self.world.seen(centre, package, newest, claims_of(xcom))}
+        refused = self._guarded(number, xcom, None, False, saw={}, approval=self._answer(preview, wrong), story=wrong)
+        assert self._execute(refused) is None, f"a deletion went on with the answer {wrong!r}"
+        self.world.active.clear()
         approval = self._answer(preview, "yes")
         operator = self._guarded(number, xcom, None, False, min_copies=2, saw=saw, approval=approval)
         assert self._execute(operator) is not None, f"{newest} could not be deleted although nothing was wrong"

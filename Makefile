@@ -6,7 +6,7 @@ AIRFLOW ?= $(NEWEST)
 VENV ?= $(if $(filter $(NEWEST),$(AIRFLOW)),.venv,.venvs/airflow-$(AIRFLOW))
 GROUPS = $(if $(filter $(NEWEST),$(AIRFLOW)),dev,test)
 WORKERS ?= 2
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 PYTEST ?=
 DEMO ?=
 
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SOURCES := pyproject.toml scripts/venv
 # Whole deployments (PostgreSQL, scheduler, triggerer) take minutes each and have a target of their own.
-# One process more than cores: many tests wait for clocks.
+# Twice as many processes as cores: half of the time tests wait for clocks and answers.
 RUN_TESTS = -m pytest -q --show-capture=no -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/deployment --ignore=tests/distributed \
 	--ignore=tests/media_corpus --ignore=tests/scale -o faulthandler_timeout=120
 
@@ -134,7 +134,8 @@ test-browser: .venvs/servers/.installed postgresql ## Connection form and approv
 
 .PHONY: test-deployment
 test-deployment: $(READY) postgresql ## Hundreds of waits under a real scheduler, triggerer and PostgreSQL; AIRFLOW=2.11.2 too
-	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment --ignore tests/deployment/test_approval.py \
+	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/deployment \
+		--ignore tests/deployment/test_approval.py --ignore tests/deployment/test_stop.py \
 		$(if $(filter 2.%,$(AIRFLOW)),-k "not start_a_run") $(PYTEST)
 
 .PHONY: test-approval
@@ -144,6 +145,11 @@ test-approval: $(READY) postgresql ## A person's approval under a real scheduler
 .PHONY: test-scale
 test-scale: $(READY) postgresql ## 20,000 packages in 400 batches while tasks and the scheduler are killed, an hour; SCALE_PACKAGES=2000 for less
 	IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q tests/scale $(PYTEST)
+
+.PHONY: test-stop
+test-stop: $(if $(filter $(NEWEST),$(AIRFLOW)),.venvs/servers/.installed,$(READY)) postgresql ## Tasks marked, timed out, SIGTERM in the middle; ten minutes; AIRFLOW=2.11.2 too
+	$(if $(filter $(NEWEST),$(AIRFLOW)),$(SERVERS_TESTS),IINKED_SKIP_NOTHING=1 $(BIN)/python -m pytest -q -k "not s3") \
+		tests/deployment/test_stop.py $(PYTEST)
 
 .PHONY: test-kill
 test-kill: .venvs/servers/.installed $(AZURITE) ## 200 kills at random on disk, S3, GCS and Azure each, and at every act

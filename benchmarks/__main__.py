@@ -84,7 +84,7 @@ def _storing(store: str) -> str:
     command = [str(python), "-m", "benchmarks.storing", "--store", store]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return _table(storing.HEAD, [storing.table_row(row) for row in rows])
+    return storing.NOTE + _table(storing.HEAD, [storing.table_row(row) for row in rows])
 
 
 def _importing() -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_iinked.download.context import PackageContext
+from airflow_provider_iinked.download.context import PackageContext, Place
 from airflow_provider_iinked.download.downloader import (
     STOPPED,
     DownloadedRecording,
@@ -19,6 +19,7 @@ from airflow_provider_iinked.download.downloader import (
 from airflow_provider_iinked.download.existing_copy import CopyState
 from airflow_provider_iinked.download.media_check import RecordingCheck
 from airflow_provider_iinked.download.publication import PublishedCopy, Publisher
+from airflow_provider_iinked.download.retention import Retention
 from airflow_provider_iinked.download.workers import WorkerPool
 from airflow_provider_iinked.download.writers import FanOutWriter, SingleWriter, UploadOpener
 from airflow_provider_iinked.exceptions import (
@@ -30,7 +31,7 @@ from airflow_provider_iinked.exceptions import (
     VerificationError,
     most_retryable,
 )
-from airflow_provider_iinked.models import StoredVideo, Video
+from airflow_provider_iinked.models import StoredVideo, Video, parse_time
 from airflow_provider_iinked.storage import Upload
 from airflow_provider_iinked.storage.layout import Layout, name_of
 from airflow_provider_iinked.storage.lock import Lock
@@ -267,11 +268,7 @@ class RecordingCopy:
 
     def _lock(self) -> Lock | None:
         """The lock of copy and record; none without retain_for, or when its time has passed already."""
-        retention = self._context.request.retention
-        if retention is None:
-            return None
-        until = retention.end_for(self.video.time_created)
-        return Lock(retention.mode, until) if until > datetime.now(UTC) else None
+        return _lock_for(self._context.request.retention, self.video.time_created)
 
     def _start_check(self, suffix: str) -> RecordingCheck:
         examiner, writer = self._context.examiner, self._writer
@@ -325,6 +322,7 @@ class MissingRecording:
         :raises RecordingDeletedError: when it is deleted, and a copy or a record's signature is missing.
         :raises NotArchivedError: when it is not listed, and a copy or a record's signature is missing.
         :raises VerificationError: when a copy does not agree with its record.
+        :raises StorageError: when a copy cannot be locked as retain_for says.
         """
         found = []
         for destination, place in self._context.places.items():
@@ -342,9 +340,28 @@ class MissingRecording:
                 raise VerificationError(
                     f"{self._how}, and its copy at {place.folder} is not verified: {existing.reason}"
                 )
+            self._ensure_lock(place, existing.stored)
             found.append(existing.stored)
         log.info("Video %s is %s; its copy is there and agrees with its record.", self.meeting_video_id, self._how)
         return tuple(found)
+
+    def _ensure_lock(self, place: Place, stored: StoredVideo) -> None:
+        """Lock a copy that was made without the lock; its record says when the recording was made."""
+        if (retention := self._context.request.retention) is None:
+            return
+        _, record = place.store.read_json(stored.custody_uri)
+        video = record.get("video") if isinstance(record, dict) else None
+        made = parse_time(video.get("timeCreated")) if isinstance(video, dict) else None
+        if (lock := _lock_for(retention, made)) is not None:
+            for url in (stored.uri, stored.custody_uri):
+                place.store.ensure_lock(url, lock)
+
+
+def _lock_for(retention: Retention | None, time_created: datetime | None) -> Lock | None:
+    if retention is None:
+        return None
+    until = retention.end_for(time_created)
+    return Lock(retention.mode, until) if until > datetime.now(UTC) else None
 
 
 @dataclass(frozen=True)

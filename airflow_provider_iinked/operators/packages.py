@@ -33,7 +33,6 @@ DEFAULT_LIMIT: Final = 1000
 """Airflow maps over at most ``[core] max_map_length`` = 1024."""
 DEFAULT_LIMIT_IN_BATCHES: Final = 100_000
 _MAX_MAP_LENGTH: Final = 1024
-_RETENTION_DAYS: Final = 7
 _MAX_NAMED: Final = 50
 
 
@@ -182,6 +181,7 @@ class IinkedListPackagesOperator(BaseOperator):
     ) -> Iterator[str]:
         """Keep the packages that have a recording to copy, the one whose retention ends first in front."""
         from airflow_provider_iinked.download.uncopied import ending_packages, retention_ends, without_copies
+        from airflow_provider_iinked.waiting.wait_warnings import RETENTION_WARNING_DAYS
 
         destinations = self._destinations()
         found: dict[str, dict[str, float]] = {}
@@ -200,9 +200,9 @@ class IinkedListPackagesOperator(BaseOperator):
         if destinations:
             found = without_copies(found, destinations, max_parallel=self.max_parallel)
         now = time.time()
-        self._report(ending_packages(found, days=_RETENTION_DAYS, now=now), _RETENTION_DAYS)
+        self._report(ending_packages(found, days=RETENTION_WARNING_DAYS, now=now), RETENTION_WARNING_DAYS)
         days = self.fail_if_retention_within
-        ending = ending_packages(found, days=_RETENTION_DAYS if days is None else days, now=now)
+        ending = ending_packages(found, days=RETENTION_WARNING_DAYS if days is None else days, now=now)
         if (ti := context.get("ti") if context else None) and self.do_xcom_push:
             ti.xcom_push(key=ENDS_SOON_KEY, value=ending)
         if days is not None and ending:

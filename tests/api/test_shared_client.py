@@ -85,7 +85,7 @@ def test_two_hundred_waits_share_one_client_and_close_it(iinked_simulator: Iinke
 def test_polls_are_spread_over_the_interval(
     iinked_simulator: IinkedSimulator, planned: dict[Slot, list[float]]
 ) -> None:
-    interval, polls = 2.0, 3
+    interval, polls = 2.0, 2
 
     async def run() -> None:
         tasks = await start(waiting(iinked_simulator, 200, poll_interval=interval))
@@ -168,7 +168,7 @@ def test_after_a_429_nobody_asks_before_retry_after_and_nobody_is_lost(
         tasks = await start(waiting(iinked_simulator, 100, poll_interval=interval))
         await until(lambda: len(asked_of(iinked_simulator)) == 100, tasks)
         iinked_simulator.faults.add(
-            Fault(call="list", kind="status", status=429, headers={"Retry-After": "3"}, body={"error": "too_many"})
+            Fault(call="list", kind="status", status=429, headers={"Retry-After": "2"}, body={"error": "too_many"})
         )
         await until(lambda: departures.pauses != [], tasks)
         archive_all(iinked_simulator)

@@ -1,4 +1,4 @@
-"""A task that is told to end: what only reads is broken off, a deletion on its way is completed, nothing is sent."""
+"""A task that is to end: what only reads is broken off, a deletion on its way is completed, nothing is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.api.test_network import WAYS
 from tests.servers.raw import Asked, Piece, http, listing, raw_server
 
 DELETED = {"packageId": "p", "videos": [{"meetingVideoId": "v", "state": "deleted"}]}
-SOON = 5.0
+SOON = 30.0
 """Seconds; the connection's timeout, which a stop must not wait for, is a minute."""
 DRIP = b"\x16\x03\x03\x40\x00"
 """The beginning of a TLS record of 16 KiB."""

@@ -216,10 +216,21 @@ class Deployment:
         import psycopg2
 
         self.check_running()
-        url = self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
-        with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        with contextlib.closing(psycopg2.connect(self._database)) as connection, connection.cursor() as cursor:
             cursor.execute(sql, values)
             return cursor.fetchall()
+
+    def execute(self, sql: str, **values: Any) -> None:
+        """Change something in the database."""
+        import psycopg2
+
+        connection = psycopg2.connect(self._database)
+        with contextlib.closing(connection), connection, connection.cursor() as cursor:
+            cursor.execute(sql, values)
+
+    @property
+    def _database(self) -> str:
+        return self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
 
     def states(self, dag_id: str, task_id: str) -> dict[str, int]:
         """How many instances of a task are in which state."""

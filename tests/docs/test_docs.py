@@ -55,6 +55,12 @@ def test_each_test_that_a_page_names_is_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_table_has_a_head(page):
+    blocks = re.findall(r"(?:^\|.*\n)+", without_code(page), flags=re.MULTILINE)
+    assert not [block[:80] for block in blocks if not re.match(r".*\n\|[ :|-]+\|\n", block)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_module_that_a_page_names_is_there(page):
     packages = (
         "api|custody|deletion|download|hooks|media|operators|sensors|simulator|storage|task_groups|triggers|waiting"

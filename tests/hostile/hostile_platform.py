@@ -120,7 +120,7 @@ class Platform:
 
     def connection(self, **extra: Any) -> str:
         """The value of an ``AIRFLOW_CONN_...`` that leads here."""
-        extra = {"timeout": 2, "max_retries": 2, **extra}
+        extra = {"timeout": 20, "max_retries": 2, **extra}
         return json.dumps({"conn_type": "iinked_sign", "host": self.api_base, "password": KEY, "extra": extra})
 
     def calls(self, name: str) -> list[Asked]:
@@ -174,7 +174,7 @@ def hostile_platform() -> Iterator[Platform]:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                connection.settimeout(10)
+                connection.settimeout(60)
                 threading.Thread(target=serve, args=(connection, media), daemon=True).start()
 
     for number, listener in enumerate(listeners):

@@ -188,7 +188,7 @@ def test_no_key_and_no_signed_url_is_found_anywhere(
 ) -> None:
     with IinkedSimulator(api_key=KEY) as sim:
         chain = Chain(sim, tmp_path)
-        for name, value in sim.connection_env(max_retries=1, timeout=3, auth_type=auth_type).items():
+        for name, value in sim.connection_env(max_retries=1, timeout=20, auth_type=auth_type).items():
             monkeypatch.setenv(name, value)
         # Each task meets the mishap once, and then does its work.
         for task in (chain.wait, chain.trigger, chain.download):
@@ -223,5 +223,5 @@ def test_the_witness_sees_what_urllib3_says_of_a_signed_url(witness: Witness) ->
         video = sim.add_video(sim.add_package())
         with requests.Session() as session:
             session.trust_env = False
-            session.get(sim.url(video), timeout=5)
+            session.get(sim.url(video), timeout=30)
     assert any("access=" in line for line in witness.lines)

@@ -21,7 +21,7 @@ BAD_NAMES = [
 
 def _connect(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     connection = {"conn_type": "iinked_sign", "host": f"{origin}/api/v1", "password": "k" * 20}
-    connection["extra"] = {"max_retries": 0, "timeout": 3}
+    connection["extra"] = {"max_retries": 0, "timeout": 20}
     monkeypatch.setenv("AIRFLOW_CONN_IINKED_SIGN_DEFAULT", json.dumps(connection))
 
 

@@ -73,7 +73,9 @@ class ConsentTasks(ChainTasks):
         TALLY[f"downloads to several: {way}"] += bool(xcom)
         assert len(xcom) % len(names) == 0
         assert not xcom or "disk" not in names or not lock, "a lock was promised where nothing locks"
-        for copy in xcom if lock else ():
+        # What is gone at the source is taken as it lies there; its lock is not renewed.
+        live = {name for name, video in self.world.centres[number].videos(package).items() if not video.deleted}
+        for copy in [copy for copy in xcom if lock and copy["meeting_video_id"] in live]:
             for uri in (copy["uri"], copy["custody_uri"]):
                 shown = VaultStore.locks.get(self.world.path_of(uri) or Path())
                 assert shown is not None, f"{uri} is not locked"

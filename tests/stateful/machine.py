@@ -241,7 +241,9 @@ class ChainMachine(ConsentTasks):
             self._happen(number, package, slot, between)
         self._begin_task()
         self._meanwhile(number, package, then)
-        answer = self._execute(self._guarded_sweep(number, copies, at_work))
+        # What is spoilt after it was verified ahead is not seen.
+        ahead = 1 if then[1] else at_work
+        answer = self._execute(self._guarded_sweep(number, copies, ahead))
         self.world.active.clear()
         if answer is not None:
             TALLY["sweeps done"] += 1

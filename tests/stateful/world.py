@@ -267,13 +267,12 @@ class World:
         return None
 
     def seen(self, centre: Centre, package_id: str, video_id: str, claims: Any) -> Any:
-        """What a person sees of a recording: the listing, and each copy with its bytes and its lock."""
+        """What a person sees of a recording: the listing, each copy with its bytes, and the lock that it promises."""
         shown = centre.shown(package_id, video_id)
         copies = self._copies(claims[video_id], package_id, video_id) if claims is not None else []
-        return (
-            None if shown is None else tuple(shown.get(name) for name in SHOWN),
-            {(str(path), sha256(path) if path.is_file() else None, shown_lock(path)) for path in copies},
-        )
+        return None if shown is None else tuple(shown.get(name) for name in SHOWN), {
+            (str(path), sha256(path) if path.is_file() else None, _promise_kept(path, video_id)) for path in copies
+        }
 
     # --- after each step
 
@@ -334,6 +333,13 @@ def _lock_problem(record: dict[str, Any], *paths: Path) -> str | None:
         if shown is None or shown[1] < promised[1] or (shown[0] != promised[0] and shown[0] != "COMPLIANCE"):
             return f"{path.name} is not locked as its record promises"
     return None
+
+
+def _promise_kept(copy: Path, video_id: str) -> tuple[Any, ...]:
+    """The lock that a record promises, and what it lacks; a lock that no record promises is shown to nobody."""
+    path = copy.parent / f"{video_id}.custody.json"
+    record = read_json(path) or {}
+    return record.get("retain_until"), record.get("retention_mode"), _lock_problem(record, copy, path)
 
 
 def _changed(record: dict[str, Any], shown: dict[str, Any] | None) -> str | None:

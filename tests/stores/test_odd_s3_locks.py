@@ -146,6 +146,17 @@ def test_a_copy_that_is_kept_is_locked_when_a_lock_is_requested(at: Any) -> None
     assert stored.store().lock_of(copy["uri"]) == stored.store().lock_of(copy["custody_uri"]) == LOCK
 
 
+def test_a_copy_whose_source_is_gone_is_locked_when_a_lock_is_requested(at: Any) -> None:
+    stored = at(S3)
+    package, _ = stored.package("video-1")
+    (copy,) = stored.download(package)
+    stored.delete(verified_copies=[copy])
+
+    assert stored.download(package, retain_for=UNTIL.isoformat()) == [copy]
+
+    assert stored.store().lock_of(copy["uri"]) == stored.store().lock_of(copy["custody_uri"]) == LOCK
+
+
 def test_a_store_that_ignores_locks_gets_no_record_and_nothing_is_deleted(at: Any) -> None:
     stored = at(S3.but(name="silent", shows_locks=False))
     package, _ = stored.package("video-1")

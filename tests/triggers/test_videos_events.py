@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_iinked.exceptions import InvalidArgumentError
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.triggers.videos import IinkedVideosArchivedEventTrigger
-from airflow_provider_iinked.waiting import seen_store
+from airflow_provider_iinked.waiting import connection_cache, seen_store
 from airflow_provider_iinked.waiting.package_poller import PackagePoller
 from tests.servers.raw import Asked, http, listing, raw_server
 
@@ -192,7 +192,10 @@ def test_a_package_in_trouble_does_not_hold_up_the_others(
     assert ids(asyncio.run(collect(follower(), later(iinked_simulator, 1, told("b"))))) == ["b"]
 
 
-def test_a_rotated_key_goes_on(iinked_simulator: IinkedSimulator, connect: Callable[..., None]) -> None:
+def test_a_rotated_key_goes_on(
+    iinked_simulator: IinkedSimulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_cache, "FRESH", 1.0)
     iinked_simulator.rotate_api_key()
     iinked_simulator.add_package(videos=["a"])
 

@@ -153,7 +153,7 @@ def filled(stored: StoreChain, made: Any) -> Iterator[Any]:
 def test_all_ten_differences_are_found_with_the_public_key_alone(filled: StoreChain, made: Any, tmp_path: Path) -> None:
     folder, sealed, last, roots = made
     good = files_of(sealed.root)
-    options = AuditOptions(expected_seal=last, tsa_certificates=roots)
+    options = AuditOptions(expected_seal=last, tsa_certificates=roots, max_parallel=8)
 
     def found() -> set[str]:
         result = audit_archive(StoreArchive.at(filled.url), [sealed.key.public], options)

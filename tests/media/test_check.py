@@ -111,7 +111,7 @@ def test_a_process_without_a_report_gives_no_verdict(
 
 def test_a_process_that_hangs_gives_no_verdict(webm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child(monkeypatch, tmp_path, "time.sleep(600)")
-    monkeypatch.setattr(check, "_PATIENCE", 0.5)
+    monkeypatch.setattr(check, "_MAX_SILENCE", 0.5)
     with pytest.raises(TransferError, match="has not gone on"):
         check_recording(webm)
 

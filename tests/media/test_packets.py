@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 from collections.abc import Callable
@@ -247,3 +248,9 @@ def test_what_the_simulator_serves_is_whole(judge: Examine, container: str, seco
 
     data = Content(seed="a", size=size, container=container, duration=seconds).read()
     assert judge(data, expected=seconds).problems == []
+
+
+def test_an_encoder_that_raises_its_priority_leaves_the_process_as_it_was() -> None:
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    recording.__wrapped__(".mkv", "libsvtav1", None, seconds=1)
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before

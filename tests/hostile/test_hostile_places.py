@@ -146,6 +146,6 @@ def test_a_user_without_a_name_can_erase(ground, monkeypatch, error):
 def test_a_command_that_makes_no_sense_does_nothing_and_says_why(ground, capsys, command):
     ground.platform.add("v")
     ground.download()
-    assert main([word.format(destination=ground.destination) for word in command]) == 1
+    assert main([word.format(destination=ground.destination) for word in command]) == 2
     assert capsys.readouterr().err
     ground.holds("v")

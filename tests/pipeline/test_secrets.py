@@ -166,14 +166,14 @@ def test_what_holds_a_signed_url_does_not_show_it(chain):
     """Such as a traceback with the values of its variables."""
     import requests
 
-    from airflow_provider_iinked.download.http import RecordingHost
+    from airflow_provider_iinked.download.http import RecordingHost, RecordingHosts
     from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 
     chain.package("v", package_id="p")
     hook = IinkedSignHook()
     (video,) = hook.list_videos("p")
     assert "access=" in video.url
-    stream = RecordingHost(5.0).open(video.url, {})
+    stream = RecordingHost(5.0, RecordingHosts()).open(video.url, {})
     for holder in (video, hook, stream, hook.list_videos("p"), video.public_fields()):
         assert "access=" not in repr(holder)
     hook.close()

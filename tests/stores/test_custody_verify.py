@@ -252,10 +252,14 @@ def test_json_holds_the_same(chain: Any, capsys: pytest.CaptureFixture[str]) -> 
     assert [finding["meeting_video_id"] for finding in told["findings"]] == [video]
 
 
-@pytest.mark.parametrize("destination", ["file://{folder}/nothing-here", "data/recordings", "file://{folder}"])
+@pytest.mark.parametrize("destination", ["file://{folder}/nothing-here", "file://{folder}"])
 def test_nothing_there_is_no_success(chain: Any, tmp_path: Path, destination: str) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["verify", destination.format(folder=tmp_path / "empty")]) == 1
+
+
+def test_a_destination_without_a_scheme_is_a_wrong_argument(chain: Any) -> None:
+    assert main(["verify", "data/recordings"]) == 2
 
 
 def test_a_package_that_was_named_and_is_not_there_is_a_difference(chain: Any) -> None:

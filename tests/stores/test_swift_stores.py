@@ -20,6 +20,7 @@ from tests.stores.store_servers import S3Bucket, conn_id_of
 
 if _lacking := servers.missing():
     pytest.skip(f"{_lacking} is not installed", allow_module_level=True)
+pytest.importorskip("boto3", reason="boto3 is not installed")
 
 MIB = 1 << 20
 _numbers = itertools.count(1)

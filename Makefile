@@ -93,7 +93,8 @@ postgresql:
 .PHONY: test-stores
 test-stores: .venvs/servers/.installed $(AZURITE) ## The chain against S3, Azure Blob, Google Cloud Storage and SFTP servers
 	@scripts/debian openssh-server test -x /usr/sbin/sshd
-	$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/server_checks tests/crash/test_kills_stores.py \
+	KILLS=$${KILLS:-10} KILLS_STEP=$${KILLS_STEP:-499} \
+		$(SERVERS_TESTS) -n $(WORKERS) tests/stores tests/server_checks tests/crash/test_kills_stores.py \
 		--ignore=tests/server_checks/test_swift.py --ignore=tests/stores/test_swift_stores.py $(PYTEST)
 
 SWIFT := swift-proxy swift-account swift-container swift-object python3-swift python3-keystonemiddleware
@@ -160,8 +161,9 @@ test-mutations: $(READY) ## Break rules of the package on purpose, one at a time
 	$(BIN)/python -m tests.stateful.mutations
 
 .PHONY: test-long
-test-long: $(READY) ## 200 random histories of 50 steps, and 100,000 malformed bodies
-	STATEFUL_EXAMPLES=200 STATEFUL_STEPS=50 BODIES=100000 $(BIN)/python -m pytest -q tests/stateful tests/fuzz $(PYTEST)
+test-long: $(READY) ## 200 random histories of 50 steps, 100,000 malformed bodies, memory of tasks with many packages
+	STATEFUL_EXAMPLES=200 STATEFUL_STEPS=50 BODIES=100000 BATCH_MEMORY=1 $(BIN)/python -m pytest -q \
+		tests/stateful tests/fuzz tests/pipeline/test_batch_memory.py $(PYTEST)
 
 .PHONY: bench
 bench: $(READY) .venvs/servers/.installed $(AZURITE) postgresql ## Measure side by side and write docs/benchmarks.md; BENCH="--only downloading" for a part of it

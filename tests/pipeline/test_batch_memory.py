@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from benchmarks.batch_memory import STEPS, measure
@@ -9,6 +11,8 @@ from benchmarks.simulator_process import simulator
 
 FEW, MANY = 10, 300
 ALLOWED_FOR_1000 = 64.0
+
+pytestmark = pytest.mark.skipif("BATCH_MEMORY" not in os.environ, reason="takes most of a minute: make test-long")
 
 
 @pytest.fixture(scope="module")

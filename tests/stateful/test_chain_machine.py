@@ -14,7 +14,7 @@ from airflow_provider_iinked.deletion import workflow as deletion_run
 from tests.stateful.vault import open_vaults
 from tests.stateful.world import TALLY
 
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "12"))
 STEPS = int(os.environ.get("STATEFUL_STEPS", "40"))
 
 

@@ -148,8 +148,21 @@ class S3Upload(Upload):
             self._abort_unanswered()
             raise
         self._upload_id = str(begun["UploadId"])
+        if begun.get("ResponseMetadata", {}).get("RetryAttempts"):
+            self._abort_repeated()
         note = json_bytes({**named, "upload_id": self._upload_id})
         self._noted = self.store.start("put_object", self.store.target(marker), Body=note)
+
+    def _abort_repeated(self) -> None:
+        """The SDK repeated a call whose answer was lost; the upload that this had begun is nobody's."""
+        try:
+            uploads = _unmarked_uploads(self.store, self._target, self._marker) or []
+        except StorageError as error:
+            log.warning("%s", error)
+            return
+        for upload in uploads:
+            if upload != self._upload_id:
+                abort(self.store, self._target, upload)
 
     def _abort_unanswered(self) -> None:
         """Begun all the same, perhaps, by a call whose answer was lost."""

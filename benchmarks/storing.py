@@ -203,6 +203,7 @@ HEAD = [
 NOTE = f"""Medians. "Ours" is the download operator with its defaults: it fetches from the platform, hashes, copies and
 writes the custody records; "store" is copies and records alone; "SDK" is the bytes alone (S3: boto3's `upload_fileobj`,
 4 threads). {COMMIT} is an earlier commit's operator, measured once. Guarded deletions read each copy once more.
+`python -m benchmarks.storing --store s3|azure|gcs`.
 
 """
 

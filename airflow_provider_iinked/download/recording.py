@@ -182,7 +182,9 @@ class RecordingCopy:
         self.abandon()
         return partial(self._record, recording, published.results, failures)
 
-    def _publish(self, recording: DownloadedRecording, uploads: Mapping[str, Upload]) -> _AtEach[PublishedCopy]:
+    def _publish(
+        self, recording: DownloadedRecording, uploads: Mapping[str, Upload]
+    ) -> _AtEach[PublishedCopy | StoredVideo]:
         if self._context.stop.requested:
             raise TransferError(STOPPED)
         self._compare_with_valid(recording)
@@ -196,7 +198,7 @@ class RecordingCopy:
     def _record(
         self,
         recording: DownloadedRecording,
-        published: Mapping[str, PublishedCopy],
+        published: Mapping[str, PublishedCopy | StoredVideo],
         failures: Mapping[str, IinkedSignError],
     ) -> None:
         """Write and sign the records of the copies that were published."""
@@ -223,7 +225,9 @@ class RecordingCopy:
         if failed := {**failures, **recorded.failures}:
             raise self._failed_destinations(failed)
 
-    def _record_one(self, recording: DownloadedRecording, destination: str, copy: PublishedCopy) -> StoredVideo:
+    def _record_one(
+        self, recording: DownloadedRecording, destination: str, copy: PublishedCopy | StoredVideo
+    ) -> StoredVideo:
         publisher = self._publisher(destination)
         name = name_of(copy.uri)
         others = [

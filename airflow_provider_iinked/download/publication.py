@@ -54,6 +54,22 @@ class PublishedCopy:
     keeps_name: bool
 
 
+def ensure_locked(store: Store, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
+    """
+    Read back the locks of copy and record, and set those that are missing.
+
+    :param store: the storage.
+    :param stored: where copy and record are.
+    :param lock: the lock that both shall have; None for none.
+    :return: the same copy and record.
+    :raises StorageError: when a lock is missing, weaker or ends earlier.
+    """
+    if lock is not None:
+        store.ensure_lock(stored.uri, lock)
+        store.ensure_lock(stored.custody_uri, lock)
+    return stored
+
+
 @dataclass(frozen=True)
 class Publisher:
     """
@@ -115,10 +131,11 @@ class Publisher:
         :raises StorageError: when the storage fails.
         """
         if isinstance(published, StoredVideo):
-            return self._locked(published, lock)
+            return ensure_locked(self.store, published, lock)
         if lock is not None:
             self.store.ensure_lock(published.uri, lock)
-        return self._locked(self._record(video, recording, published, copies=copies, lock=lock), lock)
+        stored = self._record(video, recording, published, copies=copies, lock=lock)
+        return ensure_locked(self.store, stored, lock)
 
     def _record(
         self,
@@ -208,13 +225,6 @@ class Publisher:
             lock=lock,
         )
 
-    def _locked(self, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
-        """Read back the locks of copy and record."""
-        if lock is not None:
-            self.store.ensure_lock(stored.uri, lock)
-            self.store.ensure_lock(stored.custody_uri, lock)
-        return stored
-
     def _claim_name(
         self, video: Video, recording: DownloadedRecording, upload: Upload, custody_uri: str
     ) -> ObjectInfo | StoredVideo | None:
@@ -269,7 +279,7 @@ class Publisher:
 
     def _check_winner(self, video: Video, custody_uri: str) -> tuple[StoredVideo | None, list[str]]:
         data = self.store.read_bytes(custody_uri)
-        record: Any = None if data is None else parse_json(data)
+        record = parse_json(data)
         stored = stored_beside(record, custody_uri)
         if data is None or stored is None:
             return None, ["the custody record cannot be read"]

@@ -9,14 +9,9 @@ INTERVAL: Final = 10.0
 
 
 class Every:
-    """
-    Says when it is time for the next line.
+    """Says when it is time for the next line: every :data:`INTERVAL` seconds."""
 
-    :param interval: seconds between two lines; :data:`INTERVAL` where it is None.
-    """
-
-    def __init__(self, interval: float | None = None) -> None:
-        self._interval = interval
+    def __init__(self) -> None:
         self._begun = self._last = time.monotonic()
 
     @property
@@ -31,7 +26,7 @@ class Every:
         :return: True once an interval.
         """
         now = time.monotonic()
-        if now - self._last < (INTERVAL if self._interval is None else self._interval):
+        if now - self._last < INTERVAL:
             return False
         self._last = now
         return True

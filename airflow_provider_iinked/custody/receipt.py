@@ -89,7 +89,7 @@ class ReceiptStore:
         if self.signer is None and rewrites is None and store.create_json(url, receipt, durable=True):
             return receipt
         data = store.read_bytes(url)
-        earlier: Any = None if data is None else parse_json(data)
+        earlier = parse_json(data)
         if data is not None and not self._is_own(earlier, video.meeting_video_id):
             self._set_aside(store, url, video.meeting_video_id)
         elif data is not None and (kept := _worth_keeping(earlier, rewrites)):
@@ -158,7 +158,7 @@ class ReceiptStore:
         :raises StorageError: when it cannot be read or written.
         """
         data = store.read_bytes(url)
-        found: Any = None if data is None else parse_json(data)
+        found = parse_json(data)
         if data is None or not self._is_own(found, meeting_video_id):
             return None
         receipt: Mapping[str, Any] = found

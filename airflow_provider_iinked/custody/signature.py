@@ -58,6 +58,16 @@ class SignatureCheck:
         """True when a trusted key vouches for this document under this name."""
         return self.state in (SignatureState.VALID, SignatureState.BEING_REPLACED)
 
+    @property
+    def is_missing(self) -> bool:
+        """True when there is no envelope."""
+        return self.state is SignatureState.MISSING
+
+    @property
+    def is_untrusted(self) -> bool:
+        """True when the envelope names this document, and no trusted key made its signature."""
+        return self.state is SignatureState.UNTRUSTED
+
 
 def check_signature(envelope: bytes | None, subjects: Mapping[str, str], keys: Sequence[PublicKey]) -> SignatureCheck:
     """

@@ -152,7 +152,7 @@ def _read(store: Store, url: str, signer: DocumentSigner | None, *, is_record: b
     signature = signer.check(store, url, data, stored=stored_beside(value, url) if is_record else None)
     if signature.reason:
         log.warning("%s: %s. The tombstone repeats nothing of it.", url, signature.reason)
-    return _Found(value, signature.state == "untrusted", signature.reason)
+    return _Found(value, signature.is_untrusted, signature.reason)
 
 
 def _requested_tombstone(package_id: str, meeting_video_id: str, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from airflow_provider_iinked.custody.hold import check_not_held, package_folders
@@ -20,6 +21,7 @@ from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageErro
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store, open_store
 from airflow_provider_iinked.storage.layout import Layout, folder_of
+from airflow_provider_iinked.storage.shared_call import SharedCall
 from airflow_provider_iinked.storage.url import check_destination
 
 HOLD_LOOK_AGE: Final = 0.25
@@ -56,22 +58,6 @@ class OpenStores:
             return self._stores[root]
 
 
-class _HoldLook:
-    """Looks for holds in one folder; a look serves all requests that may rest on it."""
-
-    def __init__(self, store: Store, folder: str) -> None:
-        self._store = store
-        self._layout = Layout(folder)
-        self._began_at = float("-inf")
-
-    def check(self, not_before: float) -> None:
-        if self._began_at > not_before:
-            return
-        began_at = time.monotonic()
-        check_not_held(self._store, self._layout)
-        self._began_at = began_at
-
-
 class PackageReceipts:
     """
     Keep the receipts of one package: open before a request, completed or void after it.
@@ -89,7 +75,7 @@ class PackageReceipts:
         self._destination = request.receipt_destination
         self._receipts = ReceiptStore(target.package_id, api_base, request.conn_id, request.task, request.signer)
         self._stores = stores
-        self._looks: dict[str, _HoldLook] = {}
+        self._looks: dict[str, SharedCall] = {}
         self._written_at: dict[str, float] = {}
         self._approval = request.approval
         self._api_base = api_base
@@ -198,8 +184,8 @@ class PackageReceipts:
         not_before = max(self._written_at.get(video_id, 0.0), time.monotonic() - HOLD_LOOK_AGE)
         for folder in sorted({folder_of(place) for place in places}):
             if folder not in self._looks:
-                self._looks[folder] = _HoldLook(self._stores.open(folder), folder)
-            self._looks[folder].check(not_before)
+                self._looks[folder] = SharedCall(partial(check_not_held, self._stores.open(folder), Layout(folder)))
+            self._looks[folder](not_before)
 
     def check_copies_not_held(self, verification: Verification) -> None:
         """

@@ -142,7 +142,7 @@ def _stored_record(store: Store, claim: StoredVideo, api_base: str, signer: Docu
     data = store.read_bytes(claim.custody_uri)
     if data is None:
         _refuse(claim, ["its custody record is gone"])
-    record = parse_json(data or b"")
+    record = parse_json(data)
     if read_stored_video(record, claim.custody_uri) is None:
         _refuse(claim, ["its custody record cannot be read"])
     problems = origin_mismatches(

@@ -135,14 +135,14 @@ def _check_signature(store: Store, signer: DocumentSigner, found: ExistingCopy, 
     signature = signer.check(store, url, data, stored=found.stored)
     if signature.is_valid:
         return found
-    if signature.state == "untrusted":
+    if signature.is_untrusted:
         reason = (
             f"{signature.reason}. If the signing key was replaced, name the public key before it in the extra "
             "public_keys of the connection"
         )
         return ExistingCopy(CopyState.FOREIGN, reason=reason)
     reason = f"the custody record is not signed: {signature.reason}"
-    if signature.state == "missing":
+    if signature.is_missing:
         return ExistingCopy(CopyState.UNSIGNED, stored=found.stored, reason=reason, quarantine=(url,))
     return ExistingCopy(CopyState.INVALID, reason=reason, quarantine=(url, signature_of(url)))
 

@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
+
+from airflow_provider_iinked import progress
+from airflow_provider_iinked.progress import size
 
 log = logging.getLogger(__name__)
-
-INTERVAL: Final = 10.0
 
 
 class Transfer(Protocol):
@@ -55,7 +56,7 @@ class Progress:
     @property
     def is_due(self) -> bool:
         """Whether it is time for the next lines."""
-        return time.monotonic() - self._last >= INTERVAL
+        return time.monotonic() - self._last >= progress.INTERVAL
 
     def log(self, transfers: Iterable[tuple[str, Transfer]], batch: BatchState) -> None:
         """
@@ -90,10 +91,10 @@ def describe(done: int, total: int | None, rate: float) -> str:
     :param rate: bytes a second.
     :return: one line.
     """
-    text = f"{_size(done)}"
+    text = size(done)
     if total:
-        text += f" of {_size(total)} ({100 * done // total} %)"
-    text += f", {_size(rate)}/s"
+        text += f" of {size(total)} ({100 * done // total} %)"
+    text += f", {size(rate)}/s"
     if total and rate > 0:
         text += f", {(total - done) / rate:.0f} s left"
     return text
@@ -110,17 +111,9 @@ def describe_batch(batch: BatchState, rate: float, elapsed: float) -> str:
     """
     text = (
         f"{batch.packages_done} of {batch.packages} packages, {batch.recordings_done} recordings done, "
-        f"{batch.at_work} at work; {_size(batch.bytes_done)}, {_size(rate)}/s"
+        f"{batch.at_work} at work; {size(batch.bytes_done)}, {size(rate)}/s"
     )
     if batch.packages_done:
         left = elapsed / batch.packages_done * (batch.packages - batch.packages_done)
         text += f", about {left:.0f} s left"
     return text
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return ""

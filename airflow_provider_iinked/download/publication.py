@@ -40,28 +40,34 @@ _MAX_LOOKS = 120
 
 
 @dataclass(frozen=True)
-class _Copy:
-    """A published copy, what the store said of it then, and whether the store refuses later writers of its name."""
-
-    uri: str
-    custody_uri: str
-    info: ObjectInfo
-    keeps_name: bool
-
-
-@dataclass(frozen=True)
 class PublishedCopy:
     """
     A copy under its final name.
 
     :param uri: its URI.
-    :param info: what the store shows there; or the verified copy of another run that has its record already.
+    :param info: what the store shows there.
     :param keeps_name: whether the store refuses later writers of its name.
     """
 
     uri: str
-    info: ObjectInfo | StoredVideo
-    keeps_name: bool = False
+    info: ObjectInfo
+    keeps_name: bool
+
+
+def ensure_locked(store: Store, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
+    """
+    Read back the locks of copy and record, and set those that are missing.
+
+    :param store: the storage.
+    :param stored: where copy and record are.
+    :param lock: the lock that both shall have; None for none.
+    :return: the same copy and record.
+    :raises StorageError: when a lock is missing, weaker or ends earlier.
+    """
+    if lock is not None:
+        store.ensure_lock(stored.uri, lock)
+        store.ensure_lock(stored.custody_uri, lock)
+    return stored
 
 
 @dataclass(frozen=True)
@@ -84,21 +90,21 @@ class Publisher:
     package_fields: Mapping[str, Any]
     signer: DocumentSigner | None = None
 
-    def publish(self, video: Video, recording: DownloadedRecording, upload: Upload) -> PublishedCopy:
+    def publish(self, video: Video, recording: DownloadedRecording, upload: Upload) -> PublishedCopy | StoredVideo:
         """
         Publish a copy; or find that another run has done so, and verify its copy.
 
         :param video: the recording as listed.
         :param recording: what was downloaded.
         :param upload: its whole copy, not visible yet.
-        :return: the copy, for :meth:`record`.
+        :return: the copy, for :meth:`record`; or the verified one of another run, which has its record already.
         :raises VerificationError: when another run's record and copy do not agree.
         :raises StorageError: when the storage fails.
         """
         uri = upload.url
         claimed = self._claim_name(video, recording, upload, Layout.beside(uri).record(video.meeting_video_id))
         if isinstance(claimed, StoredVideo):
-            return PublishedCopy(uri, claimed)
+            return claimed
         if claimed is None or claimed.size != recording.size:
             raise StorageError(f"{uri} was written, but the store does not show {recording.size} bytes there.")
         return PublishedCopy(uri, claimed, upload.keeps_name)
@@ -107,7 +113,7 @@ class Publisher:
         self,
         video: Video,
         recording: DownloadedRecording,
-        published: PublishedCopy,
+        published: PublishedCopy | StoredVideo,
         *,
         copies: Sequence[str] = (),
         lock: Lock | None = None,
@@ -117,24 +123,28 @@ class Publisher:
 
         :param video: the recording as listed.
         :param recording: what was downloaded.
-        :param published: the copy.
+        :param published: what :meth:`publish` returned.
         :param copies: URIs of its copies at the other destinations.
         :param lock: the lock that copy and record get, and that is read back; None for none.
         :return: where copy and record are.
         :raises VerificationError: when another run's record and copy do not agree.
         :raises StorageError: when the storage fails.
         """
-        uri, info = published.uri, published.info
-        if isinstance(info, StoredVideo):
-            return self._locked(info, lock)
+        if isinstance(published, StoredVideo):
+            return ensure_locked(self.store, published, lock)
         if lock is not None:
-            self.store.ensure_lock(uri, lock)
-        custody_uri = Layout.beside(uri).record(video.meeting_video_id)
-        copy = _Copy(uri, custody_uri, info, published.keeps_name)
-        return self._locked(self._record(video, recording, copy, copies=copies, lock=lock), lock)
+            self.store.ensure_lock(published.uri, lock)
+        stored = self._record(video, recording, published, copies=copies, lock=lock)
+        return ensure_locked(self.store, stored, lock)
 
     def _record(
-        self, video: Video, recording: DownloadedRecording, copy: _Copy, *, copies: Sequence[str], lock: Lock | None
+        self,
+        video: Video,
+        recording: DownloadedRecording,
+        copy: PublishedCopy,
+        *,
+        copies: Sequence[str],
+        lock: Lock | None,
     ) -> StoredVideo:
         """
         Write the record of a published copy; no record may stay that stands for bytes that are not there.
@@ -143,8 +153,9 @@ class Publisher:
         store knows no conditions. So whoever finds a record that does not agree sets it aside if their own bytes are
         the ones that are there, and writes their own.
         """
+        custody_uri = Layout.beside(copy.uri).record(video.meeting_video_id)
         own = StoredVideo(
-            self.package_id, video.meeting_video_id, copy.uri, recording.size, recording.sha256, copy.custody_uri
+            self.package_id, video.meeting_video_id, copy.uri, recording.size, recording.sha256, custody_uri
         )
         for _ in range(_MAX_ATTEMPTS):
             record = self._build_record(video, recording, copy, copies, lock)
@@ -152,31 +163,31 @@ class Publisher:
                 if copy.keeps_name or _is_same(copy.info, self.store.info(copy.uri)):
                     return own
             else:
-                winner, problems = self._verified_winner(video, copy.custody_uri)
+                winner, problems = self._verified_winner(video, custody_uri)
                 if winner is not None and not problems:
                     if winner.uri != copy.uri:
                         # The other run's copy has another suffix: ours would be there without a record.
                         self._remove(copy.uri)
                     return winner
                 if winner is None or winner.uri != copy.uri:
-                    raise _disagrees(video, copy.custody_uri, problems)
-            copy = self._withdraw_record(recording, copy)
-        raise StorageError(f"{copy.custody_uri} could not be written: others take its name again and again.")
+                    raise _disagrees(video, custody_uri, problems)
+            copy = self._withdraw_record(own, copy)
+        raise StorageError(f"{custody_uri} could not be written: others take its name again and again.")
 
     def _create_record(self, stored: StoredVideo, record: Mapping[str, Any], lock: Lock | None) -> bool:
         if self.signer is None:
             return self.store.create_json(stored.custody_uri, record, lock=lock)
         return self.signer.create_record(self.store, stored, json_bytes(record), lock=lock)
 
-    def _withdraw_record(self, recording: DownloadedRecording, copy: _Copy) -> _Copy:
+    def _withdraw_record(self, own: StoredVideo, copy: PublishedCopy) -> PublishedCopy:
         """Set a record aside that does not stand for what is there; return our copy if that is what is there."""
         self._settle(copy.uri)
-        seen = self.store.identity(copy.custody_uri)
-        is_ours = self.store.sha256(copy.uri) == (recording.sha256, recording.size)
-        stored = stored_beside(self.store.read_json(copy.custody_uri)[1], copy.custody_uri)
+        seen = self.store.identity(own.custody_uri)
+        is_ours = self.store.sha256(copy.uri) == (own.sha256, own.size)
+        stored = stored_beside(self.store.read_json(own.custody_uri)[1], own.custody_uri)
         claims = (stored.sha256, stored.size) if stored is not None and stored.uri == copy.uri else None
-        if is_ours or claims == (recording.sha256, recording.size):
-            quarantine(self.store, copy.custody_uri, "another run wrote its copy at the same time", seen=seen)
+        if is_ours or claims == (own.sha256, own.size):
+            quarantine(self.store, own.custody_uri, "another run wrote its copy at the same time", seen=seen)
         info = self.store.info(copy.uri)
         if not is_ours or info is None:
             raise StorageError(
@@ -189,7 +200,7 @@ class Publisher:
         self,
         video: Video,
         recording: DownloadedRecording,
-        copy: _Copy,
+        copy: PublishedCopy,
         copies: Sequence[str],
         lock: Lock | None,
     ) -> dict[str, Any]:
@@ -213,13 +224,6 @@ class Publisher:
             copies=copies,
             lock=lock,
         )
-
-    def _locked(self, stored: StoredVideo, lock: Lock | None) -> StoredVideo:
-        """Read back the locks of copy and record."""
-        if lock is not None:
-            self.store.ensure_lock(stored.uri, lock)
-            self.store.ensure_lock(stored.custody_uri, lock)
-        return stored
 
     def _claim_name(
         self, video: Video, recording: DownloadedRecording, upload: Upload, custody_uri: str
@@ -275,7 +279,7 @@ class Publisher:
 
     def _check_winner(self, video: Video, custody_uri: str) -> tuple[StoredVideo | None, list[str]]:
         data = self.store.read_bytes(custody_uri)
-        record: Any = None if data is None else parse_json(data)
+        record = parse_json(data)
         stored = stored_beside(record, custody_uri)
         if data is None or stored is None:
             return None, ["the custody record cannot be read"]

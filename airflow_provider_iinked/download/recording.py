@@ -18,7 +18,7 @@ from airflow_provider_iinked.download.downloader import (
 )
 from airflow_provider_iinked.download.existing_copy import CopyState
 from airflow_provider_iinked.download.media_check import RecordingCheck
-from airflow_provider_iinked.download.publication import PublishedCopy, Publisher
+from airflow_provider_iinked.download.publication import PublishedCopy, Publisher, ensure_locked
 from airflow_provider_iinked.download.retention import Retention
 from airflow_provider_iinked.download.workers import WorkerPool
 from airflow_provider_iinked.download.writers import FanOutWriter, SingleWriter, UploadOpener
@@ -113,17 +113,14 @@ class RecordingCopy:
 
     def _keep_or_quarantine(self, destination: str) -> None:
         video_id = self.video.meeting_video_id
+        store = self._context.places[destination].store
         existing = self._context.inspect(destination, video_id, self.video)
         if existing.state is CopyState.FOREIGN:
             raise VerificationError(f"the custody record at the destination is of another origin: {existing.reason}")
         if existing.state is CopyState.VALID and existing.stored:
             log.info("Video %s: its copy is there and agrees with its record; kept.", video_id)
-            if (lock := self._lock()) is not None:
-                for url in (existing.stored.uri, existing.stored.custody_uri):
-                    self._context.places[destination].store.ensure_lock(url, lock)
-            self._valid[destination] = existing.stored
+            self._valid[destination] = ensure_locked(store, existing.stored, self._lock())
             return
-        store = self._context.places[destination].store
         # The record goes first: of two runs that found it invalid, one alone may go on to the copy.
         for url, seen in zip(existing.quarantine, existing.seen, strict=True):
             if not quarantine(store, url, existing.reason, seen=seen):
@@ -182,7 +179,9 @@ class RecordingCopy:
         self.abandon()
         return partial(self._record, recording, published.results, failures)
 
-    def _publish(self, recording: DownloadedRecording, uploads: Mapping[str, Upload]) -> _AtEach[PublishedCopy]:
+    def _publish(
+        self, recording: DownloadedRecording, uploads: Mapping[str, Upload]
+    ) -> _AtEach[PublishedCopy | StoredVideo]:
         if self._context.stop.requested:
             raise TransferError(STOPPED)
         self._compare_with_valid(recording)
@@ -196,7 +195,7 @@ class RecordingCopy:
     def _record(
         self,
         recording: DownloadedRecording,
-        published: Mapping[str, PublishedCopy],
+        published: Mapping[str, PublishedCopy | StoredVideo],
         failures: Mapping[str, IinkedSignError],
     ) -> None:
         """Write and sign the records of the copies that were published."""
@@ -223,7 +222,9 @@ class RecordingCopy:
         if failed := {**failures, **recorded.failures}:
             raise self._failed_destinations(failed)
 
-    def _record_one(self, recording: DownloadedRecording, destination: str, copy: PublishedCopy) -> StoredVideo:
+    def _record_one(
+        self, recording: DownloadedRecording, destination: str, copy: PublishedCopy | StoredVideo
+    ) -> StoredVideo:
         publisher = self._publisher(destination)
         name = name_of(copy.uri)
         others = [
@@ -352,9 +353,7 @@ class MissingRecording:
         _, record = place.store.read_json(stored.custody_uri)
         video = record.get("video") if isinstance(record, dict) else None
         made = parse_time(video.get("timeCreated")) if isinstance(video, dict) else None
-        if (lock := _lock_for(retention, made)) is not None:
-            for url in (stored.uri, stored.custody_uri):
-                place.store.ensure_lock(url, lock)
+        ensure_locked(place.store, stored, _lock_for(retention, made))
 
 
 def _lock_for(retention: Retention | None, time_created: datetime | None) -> Lock | None:

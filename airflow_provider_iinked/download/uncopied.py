@@ -14,8 +14,7 @@ from airflow_provider_iinked.custody.parallel import ordered_map
 from airflow_provider_iinked.exceptions import StorageError
 from airflow_provider_iinked.models import Video
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import Kind, ids_of
-from airflow_provider_iinked.storage.url import join
+from airflow_provider_iinked.storage.layout import Kind, Layout, ids_of
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ def without_copies(
 def _copied_ids(stores: Mapping[str, Store], package_id: str) -> frozenset[str] | StorageError:
     """Return the case-folded ids that every destination has a record of; runs in any thread."""
     try:
-        recorded = [frozenset(_recorded(store, join(url, package_id))) for url, store in stores.items()]
+        recorded = [frozenset(_recorded(store, Layout.of(url, package_id).folder)) for url, store in stores.items()]
     except StorageError as error:
         return error
     return frozenset.intersection(*recorded)

@@ -215,7 +215,7 @@ class Store(ABC):
         :raises StorageError: when it cannot be read.
         """
         data = self.read_bytes(url)
-        return (False, None) if data is None else (True, parse_json(data))
+        return data is not None, parse_json(data)
 
     @abstractmethod
     def read_chunks(self, url: str) -> Iterator[bytes]:
@@ -393,15 +393,15 @@ class Store(ABC):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.strip("/") or "/"
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes | None) -> Any:
     """
     Read the JSON of a small object.
 
-    :param data: its bytes.
-    :return: the value; None when it is no JSON.
+    :param data: its bytes; None when there is no object.
+    :return: the value; None when there is none, or it is no JSON.
     """
     try:
-        return json.loads(data)
+        return None if data is None else json.loads(data)
     except (ValueError, RecursionError):
         return None
 

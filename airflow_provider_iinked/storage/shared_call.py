@@ -22,13 +22,14 @@ class SharedCall:
         self._lock = threading.Lock()
         self._began_at = float("-inf")
 
-    def __call__(self) -> None:
+    def __call__(self, not_before: float | None = None) -> None:
         """
-        See to it that the call is made, from now on, by this thread or by another one.
+        See to it that the call is made, by this thread or by another one.
 
+        :param not_before: a call that began later than this moment of ``time.monotonic()`` serves; None for now.
         :raises Exception: what it raised in this thread.
         """
-        asked_at = time.monotonic()
+        asked_at = time.monotonic() if not_before is None else not_before
         with self._lock:
             if self._began_at > asked_at:
                 return

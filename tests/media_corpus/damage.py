@@ -67,3 +67,37 @@ def rearranged(slices: list[bytes]) -> Iterator[Broken]:
         yield Broken("slice lost", share, b"".join([*before, *behind]))
         yield Broken("slice doubled", share, b"".join([*before, this, this, *behind]))
         yield Broken("slices swapped", share, b"".join([*before, behind[0], this, *behind[1:]]))
+
+
+def part_ends(data: bytes) -> set[int]:
+    """
+    Say where a file may be cut so that what is left is a whole recording that ended earlier.
+
+    :param data: a WebM or Matroska file, or an MP4.
+    :return: the end of every element of its clusters, or of every box.
+    """
+    return set(_element_ends(data) if data.startswith(b"\x1a\x45\xdf\xa3") else _box_ends(data))
+
+
+def _element_ends(data: bytes) -> Iterator[int]:
+    at = 0
+    while at < len(data):
+        id_size = 9 - data[at].bit_length()
+        size_at = at + id_size
+        size_size = 9 - data[size_at].bit_length()
+        body = size_at + size_size
+        if data[at : at + id_size] in (b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"):  # Segment, Cluster: go in
+            at = body
+            continue
+        at = body + (int.from_bytes(data[size_at:body], "big") & ((1 << 7 * size_size) - 1))
+        yield at
+
+
+def _box_ends(data: bytes) -> Iterator[int]:
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        at += size or len(data)
+        yield at

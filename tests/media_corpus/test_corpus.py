@@ -20,7 +20,7 @@ import pytest
 
 from airflow_provider_iinked.media.container import SNIFF_SIZE, container_of, container_suffix
 from tests.media_corpus import browser, encoders, odd
-from tests.media_corpus.damage import Broken, damages, rearranged
+from tests.media_corpus.damage import Broken, damages, part_ends, rearranged
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("IINKED_SKIP_NOTHING") and bool(encoders.missing_tools() or not browser.find_chromium()),
@@ -89,13 +89,20 @@ def judge(path: str, expected: float | None = None, depth: Any = "packets") -> l
 
 def judge_damages(path: Path, scratch: Path) -> list[tuple[str, float, bool]]:
     """Break a file in every way, and say for each whether that was noticed."""
-    return [(broken.kind, broken.at, bool(_judge_bytes(broken, scratch))) for broken in damages(path.read_bytes())]
+    ends = part_ends(data := path.read_bytes())
+    found = []
+    for broken in damages(data):
+        # A browser's file differs from run to run; cut exactly between two parts it is one that ended earlier, and
+        # only the API's length tells.
+        told = encoders.SECONDS if broken.kind == "cut short" and len(broken.data) in ends else None
+        found.append((broken.kind, broken.at, bool(_judge_bytes(broken, scratch, told))))
+    return found
 
 
-def _judge_bytes(broken: Broken, scratch: Path) -> list[str]:
+def _judge_bytes(broken: Broken, scratch: Path, expected: float | None = None) -> list[str]:
     file = scratch / f"broken-{os.getpid()}"
     file.write_bytes(broken.data)
-    return judge(str(file))
+    return judge(str(file), expected)
 
 
 def test_there_are_enough_whole_recordings_of_each_recorder(corpus: Corpus) -> None:

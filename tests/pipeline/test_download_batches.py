@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from airflow_provider_iinked import exceptions
-from airflow_provider_iinked.download import progress, workflow
+from airflow_provider_iinked import exceptions, progress
+from airflow_provider_iinked.download import workflow
 from airflow_provider_iinked.download.errors import batch_failure_error
 from airflow_provider_iinked.download.progress import BatchState, describe_batch
 from airflow_provider_iinked.simulator import Fault

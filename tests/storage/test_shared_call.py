@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -27,6 +28,18 @@ def test_each_of_two_that_ask_one_after_the_other_gets_a_call():
     shared()
     shared()
 
+    assert len(count) == 2
+
+
+def test_a_call_that_began_later_than_the_moment_given_serves():
+    count = []
+    shared = SharedCall(lambda: count.append(1))
+    before = time.monotonic()
+    shared(before)
+    shared(before)
+    assert len(count) == 1
+
+    shared(time.monotonic())
     assert len(count) == 2
 
 

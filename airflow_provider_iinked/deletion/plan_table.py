@@ -2,7 +2,7 @@
 The table that a person reads before approving a deletion. Pure.
 
 It is Markdown as Airflow's pages show it: tables, and no HTML, which they leave out. A recording with several copies
-takes a row for each.
+takes a row for each. Its own words are ASCII: a database may hold nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_ROWS: Final = 500
 """Recordings in the table; a person does not read more, and the text has to fit Airflow's database."""
 _COLUMNS: Final = ("package", "recording", "made", "length", "size", "copy", "lock")
 _NUMBERS: Final = ("length", "size")
-_PLAIN = re.compile(r"[\w/:@.…+=,%~ -]+")
+_PLAIN = re.compile(r"[\w/:@.+=,%~ -]+")
 _SPECIAL: Final = "\\`*_{}[]()#!|~@"
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?Z")
@@ -74,9 +74,9 @@ def _row(*cells: str) -> str:
 
 def _place(recording: PlannedDeletion, copy: PlannedCopy) -> str:
     """Name where a copy lies: its destination, where the rest says no more than the row does."""
-    match = re.fullmatch(r"(.+)/([^/]+)/([^/.]+)(\.\w+)", copy.uri)
+    match = re.fullmatch(r"(.+/)([^/]+)/([^/.]+)\.\w+", copy.uri)
     usual = match is not None and match.group(2, 3) == (recording.package_id, recording.meeting_video_id)
-    shown = f"{match[1]}/…{match[4]}" if match is not None and usual else copy.uri
+    shown = match[1] if match is not None and usual else copy.uri
     # Copy and recording may differ in size where the API's size is inexact.
     more = "" if copy.size == recording.size else f" ({_bytes(copy.size)})"
     return (f"`{shown}`" if _PLAIN.fullmatch(shown) else _escape(shown)) + more

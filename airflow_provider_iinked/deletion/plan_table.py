@@ -17,6 +17,7 @@ MAX_ROWS: Final = 500
 """Recordings in the table; a person does not read more, and the text has to fit Airflow's database."""
 _COLUMNS: Final = ("package", "recording", "made", "length", "size", "copy", "lock")
 _NUMBERS: Final = ("length", "size")
+_BELOW_FOLDER: Final = "Where a folder is shown, the copy lies below it as `package/recording` and its ending."
 _PLAIN = re.compile(r"[\w/:@.+=,%~ -]+")
 _SPECIAL: Final = "\\`*_{}[]()#!|~@"
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?")
@@ -34,16 +35,15 @@ def plan_table(recordings: Sequence[PlannedDeletion]) -> str:
     if len(recordings) > MAX_ROWS:
         rows.append(_row("...", f"{len(recordings) - MAX_ROWS} more"))
     bare = sum(not recording.copies for recording in recordings)
-    lines = [
+    rule = "|" + "|".join("---:" if column in _NUMBERS else "---" for column in _COLUMNS) + "|"
+    paragraphs = [
         f"**Deletes {_headline(recordings)} for good.**",
-        *([f"**{bare} of them {'has' if bare == 1 else 'have'} no copy.**"] if bare else []),
-        _row(*_COLUMNS),
-        "|" + "|".join("---:" if column in _NUMBERS else "---" for column in _COLUMNS) + "|",
-        *rows,
+        f"**{bare} of them {'has' if bare == 1 else 'have'} no copy.**" if bare else "",
+        "\n".join([_row(*_COLUMNS), rule, *rows]),
+        _BELOW_FOLDER if bare < len(recordings) else "",
         f"Plan: `{plan_sha256(recordings)}`",
     ]
-    above = 1 + bool(bare)
-    return "\n\n".join([*lines[:above], "\n".join(lines[above:-1]), lines[-1]])
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _headline(recordings: Sequence[PlannedDeletion]) -> str:

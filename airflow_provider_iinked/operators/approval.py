@@ -184,8 +184,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
 
 def _form(digest: str) -> ParamsDict:
     """Make the form that carries the digest of the shown plan; none of the Dag's params is in it."""
-    note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
-    return ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
+    note = "Leave it as it is: it binds your answer to the plan above."
+    return ParamsDict({DIGEST_FIELD: Param(digest, type="string", title="Digest of the plan", description=note)})
 
 
 def _name_of(user: Mapping[str, Any] | None) -> str | None:

@@ -41,6 +41,11 @@ def test_a_copy_that_lies_elsewhere_than_usual_is_named_in_full():
     assert rows(replace(ONE, copies=(replace(COPY, uri="s3://b/other/x.mp4"),)))[0][5] == "`s3://b/other/x.mp4`"
 
 
+def test_how_a_copy_lies_below_its_folder_is_said_where_there_is_a_copy():
+    assert "the copy lies below it as `package/recording`" in plan_table([ONE, replace(ONE, copies=())])
+    assert "the copy lies" not in plan_table([replace(ONE, copies=())])
+
+
 def test_a_copy_of_another_size_than_the_api_says_shows_its_own():
     assert rows(replace(ONE, size=999))[0][5].endswith("(1,000 bytes)")
 

@@ -176,7 +176,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         if starter is None and str(getattr(run, "run_type", "")).rpartition(".")[2].lower() not in _STARTED_BY_NOBODY:
             raise ApprovalError(
                 "require_other_person: Airflow does not say who triggered this run, so the approval is not taken. "
-                "Nothing was deleted. Airflow 3.2 or newer says it of runs that are triggered by hand."
+                "Nothing was deleted. It says it of runs that a user triggers on its page or through its REST API."
             )
         if starter is not None and starter.casefold() in {str(by.get(name)).casefold() for name in ("id", "name")}:
             raise ApprovalError(f"{starter} triggered this run and may not approve it. Nothing was deleted.")

@@ -25,6 +25,7 @@ class WorkerPool:
         self._size = size
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._unfinished: set[Future[Any]] = set()
         self._lock = threading.Lock()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
@@ -35,6 +36,8 @@ class WorkerPool:
         :return: its result to come.
         """
         future: Future[T] = Future()
+        self._unfinished.add(future)  # before a worker can have it
+        future.add_done_callback(self._unfinished.discard)
         self._calls.put((future, call))
         with self._lock:
             if len(self._threads) < self._size:
@@ -43,6 +46,14 @@ class WorkerPool:
                 self._threads.append(thread)
                 thread.start()
         return future
+
+    def unfinished(self) -> list[Future[Any]]:
+        """
+        Name the calls that were submitted and have not ended, also where :meth:`submit` has not returned yet.
+
+        :return: their results to come.
+        """
+        return list(self._unfinished)
 
     def _work(self) -> None:
         while (item := self._calls.get()) is not None:

@@ -161,10 +161,10 @@ class _Download:
         copies = tuple(self._copying.values())
         for copy in copies:
             copy.close_socket()
-        running = tuple(self._running)
         until = time.monotonic() + (_STOP_GRACE if copies else 0)
-        wait(running, timeout=max(0.0, until - time.monotonic()))
-        wait((*self._finishing, *_handed_on(running)), timeout=max(0.0, until - time.monotonic()))
+        # A copy that is published gets its record. What the task's own thread knows of may be behind the workers.
+        for pool in filter(None, (self._pool, self._records)):
+            wait(pool.unfinished(), timeout=max(0.0, until - time.monotonic()))
         for copy in copies:
             if not copy.interrupt(timeout=0.1):
                 log.warning(
@@ -376,12 +376,6 @@ class _Download:
         if problems := listing_mismatches({"video": video.public_fields()}, now):
             raise TransferError(f"it changed while it was being copied: {'; '.join(problems)}")
         return now
-
-
-def _handed_on(running: Sequence[Future[Any]]) -> list[Future[None]]:
-    """The records of copies that were published after the task's own thread had stopped to look."""
-    ended = [future for future in running if future.done() and not future.cancelled() and future.exception() is None]
-    return [future.result() for future in ended if isinstance(future.result(), Future)]
 
 
 def _open_stores(destinations: Sequence[str], token: str | None) -> dict[str, Store]:

@@ -191,8 +191,12 @@ def open_locked(path: str) -> int:
     :param path: the new file.
     :return: its descriptor; the lock ends when it is closed, or when the process dies.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        handle = os.open(path, flags, 0o666)
     with contextlib.suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return handle
@@ -232,7 +236,7 @@ def write_atomic(path: str, data: bytes, temporary: str, *, overwrite: bool, dur
     :param durable: whether its bytes must survive a loss of power before they get their name.
     :return: False when it exists and may not be replaced.
     """
-    handle = open_locked(temporary)
+    handle, is_named = open_locked(temporary), False
     try:
         write_all(handle, data)
         if durable:
@@ -244,9 +248,11 @@ def write_atomic(path: str, data: bytes, temporary: str, *, overwrite: bool, dur
                 link_no_replace(temporary, path)
             except FileExistsError:
                 return False
+        is_named = True
         return True
     finally:
-        _unlink(temporary)
+        if not is_named:
+            _unlink(temporary)
         os.close(handle)
 
 

@@ -20,6 +20,7 @@ from airflow_provider_iinked.api.stopping import StopFlag
 from airflow_provider_iinked.exceptions import ServiceUnavailableError, TaskStoppedError
 from airflow_provider_iinked.hooks.iinked_sign import IinkedSignHook
 from tests.api.test_network import WAYS
+from tests.conftest import when
 from tests.servers.raw import Asked, Piece, http, listing, raw_server
 
 DELETED = {"packageId": "p", "videos": [{"meetingVideoId": "v", "state": "deleted"}]}
@@ -74,20 +75,6 @@ def bad_handshake(start: bytes) -> Iterator[tuple[int, threading.Event]]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def stop_when(ready: Callable[[], Any], stop: Callable[[], None]) -> threading.Thread:
-    """Stop from another thread as soon as something is so."""
-
-    def run() -> None:
-        until = time.monotonic() + 20
-        while not ready() and time.monotonic() < until:
-            time.sleep(0.01)
-        stop()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
-
-
 # --- the flag ---------------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +120,7 @@ def test_a_pause_lasts_as_long_as_asked() -> None:
 def test_a_list_on_its_way_is_broken_off(connect: Callable[..., IinkedSignHook]) -> None:
     with raw_server(lambda number, asked: [20.0]) as server:
         hook = connect(server.api_base)
-        thread = stop_when(lambda: server.asked, hook.stop)
+        thread = when(lambda: server.asked, hook.stop)
         started = time.monotonic()
         with pytest.raises(TaskStoppedError):
             hook.list_videos("p")
@@ -145,7 +132,7 @@ def test_the_body_of_an_answer_that_ends_its_connection_is_broken_off(connect: C
     pieces: list[Piece] = [b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 50\r\n\r\n{", 20.0]
     with raw_server(lambda number, asked: pieces) as server:
         hook = connect(server.api_base)
-        thread = stop_when(lambda: server.asked, lambda: (time.sleep(0.3), hook.stop())[1])
+        thread = when(lambda: server.asked, lambda: (time.sleep(0.3), hook.stop())[1])
         started = time.monotonic()
         with pytest.raises(TaskStoppedError):
             hook.list_videos("p")
@@ -156,7 +143,7 @@ def test_the_body_of_an_answer_that_ends_its_connection_is_broken_off(connect: C
 def test_a_deletion_on_its_way_is_completed(connect: Callable[..., IinkedSignHook]) -> None:
     with raw_server(lambda number, asked: [0.5, http(DELETED)]) as server:
         hook = connect(server.api_base)
-        thread = stop_when(lambda: server.asked, hook.stop)
+        thread = when(lambda: server.asked, hook.stop)
         assert hook.delete_video("p", "v")["videos"] == DELETED["videos"]
         thread.join()
         with pytest.raises(TaskStoppedError):
@@ -184,7 +171,7 @@ def test_a_request_that_waits_for_its_connection_is_not_sent(
 ) -> None:
     with bad_handshake(start) as (port, asked):
         hook = connect(f"https://127.0.0.1:{port}")
-        thread = stop_when(asked.is_set, hook.stop)
+        thread = when(asked.is_set, hook.stop)
         started = time.monotonic()
         with pytest.raises(TaskStoppedError) as caught:
             hook.list_videos("p") if call == "list" else hook.delete_video("p", "v")

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,3 +79,23 @@ def run_example(
         return [describe(dag_of(load(name)).test(run_conf=conf)) for conf in configurations or [{}]]
 
     return run
+
+
+def answer_questions(
+    monkeypatch: pytest.MonkeyPatch, name: str, option: Callable[[], str], before: Callable[[], Any] = lambda: None
+) -> None:
+    """Let a person answer each approval at once; Airflow's own part of it is left out."""
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    def execute(operator: Any, context: Any) -> Any:
+        before()
+        event = {
+            "chosen_options": [option()],
+            "params_input": {"plan_sha256": operator.params["plan_sha256"]},
+            "responded_by_user": {"id": name, "name": name},
+            "responded_at": datetime.now(UTC),
+            "timedout": False,
+        }
+        return operator.execute_complete(context, event)
+
+    monkeypatch.setattr(HITLOperator, "execute", execute)

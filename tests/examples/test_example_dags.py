@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +9,7 @@ from airflow import __version__ as airflow_version
 
 from airflow_provider_iinked.simulator import Fault, IinkedSimulator
 from airflow_provider_iinked.simulator.demo import EMPTY, PAIR, ROOM, fill, video_id
-from tests.examples.conftest import load
+from tests.examples.conftest import answer_questions, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,24 +98,12 @@ def test_nightly_sweep_goes_on_with_the_other_packages_when_one_fails(
 
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Answers each question at once, with what is in the list; Airflow's own part of it is left out."""
+    """Answers each question at once, with what is in the list."""
     answers = ["Approve"]
     if AIRFLOW < (3, 1):
         yield answers
         return
-    from airflow.providers.standard.operators.hitl import HITLOperator
-
-    def execute(operator: Any, context: Any) -> Any:
-        event = {
-            "chosen_options": answers[:1],
-            "params_input": {"plan_sha256": operator.params["plan_sha256"]},
-            "responded_by_user": {"id": "ada", "name": "ada"},
-            "responded_at": datetime.now(UTC),
-            "timedout": False,
-        }
-        return operator.execute_complete(context, event)
-
-    monkeypatch.setattr(HITLOperator, "execute", execute)
+    answer_questions(monkeypatch, "ada", lambda: answers[0])
     yield answers
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -309,13 +308,55 @@ def test_a_terminal_gets_a_bar_and_the_same_result(place, monkeypatch):
     assert (code, "Seal 1 holds 2 documents" in out) == (0, True)
 
 
+AIRFLOW = """
+import contextlib, io, json, sys
+from airflow.__main__ import main
+ran = {}
+for arguments in json.load(sys.stdin):
+    sys.argv = ["airflow", "iinked-sign", *arguments]
+    printed, code = io.StringIO(), 0
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+    ran[arguments[0]] = [code, printed.getvalue()]
+print("RAN", json.dumps(ran))
+"""
+
+
 def test_airflows_command_line_has_the_same_commands_and_exit_codes(place):
     pytest.importorskip("airflow.sdk.execution_time.secrets_masker", reason="cli entries of providers need Airflow 3.2")
     from airflow_provider_iinked.command_line import get_cli_commands
 
     [group] = get_cli_commands()
     assert [action.name for action in group.subcommands] == [command.name for command in COMMANDS]
-    run = [sys.executable, "-m", "airflow", "iinked-sign", "verify", place.destination]
-    done = subprocess.run(run, capture_output=True, text=True, check=False, env={**os.environ})
-    assert "2 recordings: 2 ok" in done.stdout, done.stderr[-500:]
-    assert done.returncode == 0
+    key, trusted = ("--signing-key", place.private), ("--public-key", place.public)
+    page = place.folder / "report.html"
+    lines = [
+        ("seal", *key),
+        ("verify", *trusted),
+        ("report", "-o", page, *trusted),
+        ("hold", "--package", "p1", "--reason", "matter 17"),
+        ("erase", "p1", "v1", "--reason", "request 2", "--yes", *key),
+        ("release", "--package", "p1", "--reason", "closed"),
+        ("export", place.folder / "bundle", *trusted),
+    ]
+    given = json.dumps([[name, place.destination, *map(str, more)] for name, *more in lines])
+    done = subprocess.run([sys.executable, "-c", AIRFLOW], input=given, capture_output=True, text=True, check=False)
+    ran = json.loads(done.stdout.rpartition("RAN ")[2] or "{}")
+    expected = {
+        "seal": [0, "Seal 1 holds 2 documents"],
+        "verify": [0, "2 recordings: 2 ok"],
+        "report": [0, "report.html"],
+        "hold": [0, "is held"],
+        "erase": [1, "legal hold"],
+        "release": [0, "is released"],
+        "export": [0, "bundle"],
+    }
+    seen = {
+        name: [code, expected[name][1] if expected[name][1] in text else text] for name, (code, text) in ran.items()
+    }
+    assert seen == expected, done.stderr[-500:]
+    assert seen.keys() == {command.name for command in COMMANDS}
+    assert page.stat().st_size > 1000

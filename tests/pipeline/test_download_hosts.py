@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -382,8 +383,10 @@ def test_nothing_is_published_after_on_kill(chain, monkeypatch):
     assert len(chain.ledger.requests(host="recordings")) == 1
 
 
-def test_a_copy_that_is_published_while_the_task_is_stopped_gets_its_record(chain, monkeypatch):
+@pytest.mark.parametrize("lag", [0, 0.3], ids=["", "the task's own thread lags behind the worker"])
+def test_a_copy_that_is_published_while_the_task_is_stopped_gets_its_record(chain, monkeypatch, lag):
     from airflow_provider_iinked.download.publication import Publisher
+    from airflow_provider_iinked.download.workers import WorkerPool
     from airflow_provider_iinked.operators.videos import IinkedDownloadVideosOperator
 
     chain.package("v", package_id="p")
@@ -396,6 +399,15 @@ def test_a_copy_that_is_published_while_the_task_is_stopped_gets_its_record(chai
         time.sleep(0.5)  # the task's own thread has seen it by now, and waits for the workers
         return published
 
+    submit = WorkerPool.submit
+
+    def late(self, call):
+        future = submit(self, call)
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(lag)
+        return future
+
+    monkeypatch.setattr(WorkerPool, "submit", late)
     monkeypatch.setattr(Publisher, "publish", stopped)
     with pytest.raises(exceptions.IinkedSignError, match="stopped"):
         operator.execute({})

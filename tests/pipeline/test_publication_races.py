@@ -20,6 +20,7 @@ from airflow_provider_iinked.download.publication import Publisher
 from airflow_provider_iinked.exceptions import IinkedSignError, StorageError
 from airflow_provider_iinked.models import StoredVideo, Video, parse_video
 from airflow_provider_iinked.storage import Store, open_store, register_store
+from tests.servers.threads import at_once
 
 MINE, THEIRS = b"mine" * 1000, b"their" * 1000
 
@@ -200,22 +201,10 @@ def test_runs_at_once_on_a_store_without_conditions_end_with_one_verified_copy(
     chain: Any, plain: str, tmp_path: Path, runs: int
 ) -> None:
     package, videos = chain.package("video-1", "video-2")
-    results: list[Any] = []
-
-    def run() -> None:
-        try:
-            results.append(chain.download(package, destination=plain))
-        except IinkedSignError as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(runs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    results = at_once(lambda: chain.download(package, destination=plain), runs)
 
     done = [result for result in results if not isinstance(result, Exception)]
-    assert len(results) == runs
+    assert all(isinstance(result, IinkedSignError) for result in results if result not in done)
     assert done, results
     assert all(result == done[0] for result in done)
     for video_id in videos:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_iinked.simulator import IinkedSimulator
-from tests.examples.conftest import describe, load
+from tests.examples.conftest import answer_questions, describe, load
 from tests.stores.store_servers import S3Bucket, s3_server
 
 DAG = "iinked_sign_evidence_grade"
@@ -43,21 +43,9 @@ def run_evidence(
     airflow_db: None, buckets: list[S3Bucket], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., dict[str, Any]]:
     """Run the example; ``before`` happens while the person looks at the plan."""
-    from airflow.providers.standard.operators.hitl import HITLOperator
 
     def run(package: str, *, option: str = "Approve", before: Callable[[], Any] = lambda: None) -> dict[str, Any]:
-        def execute(operator: Any, context: Any) -> Any:
-            before()
-            event = {
-                "chosen_options": [option],
-                "params_input": {"plan_sha256": operator.params["plan_sha256"]},
-                "responded_by_user": {"id": "bob", "name": "bob"},
-                "responded_at": datetime.now(UTC),
-                "timedout": False,
-            }
-            return operator.execute_complete(context, event)
-
-        monkeypatch.setattr(HITLOperator, "execute", execute)
+        answer_questions(monkeypatch, "bob", lambda: option, before)
         return describe(load(DAG).dag.test(run_conf={"package_id": package}))
 
     return run

@@ -151,8 +151,9 @@ def is_found(mutation: Mutation | None) -> tuple[bool, str]:
         ]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     words = re.findall(r"^E +AssertionError: (.*)", done.stdout, re.MULTILINE)
-    if done.returncode and not words:
-        raise RuntimeError(f"The histories broke otherwise:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+    if done.returncode and (not words or "the watch itself failed" in words[0]):
+        errors = "\n".join(re.findall(r"^E .*", done.stdout, re.MULTILINE))
+        raise RuntimeError(f"The histories broke otherwise:\n{errors or done.stdout[-4000:]}{done.stderr[-2000:]}")
     tally = " ".join(re.findall(r"\d+ (?:examples|steps)\b", done.stdout)).replace("examples", "histories,")
     return bool(words), f"{tally}. {words[0][:300] if words else ''}"
 

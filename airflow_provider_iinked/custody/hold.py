@@ -25,7 +25,17 @@ from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import HOLD_PREFIX, Kind, Layout, holds_of, ids_of, parse, quarantined
+from airflow_provider_iinked.storage.layout import (
+    HOLD_PREFIX,
+    Kind,
+    Layout,
+    folder_of,
+    holds_of,
+    ids_of,
+    name_of,
+    parse,
+    quarantined,
+)
 from airflow_provider_iinked.storage.url import check_destination, join
 
 HOLD_FORMAT: Final = 1
@@ -173,39 +183,39 @@ def find_holds(store: Store, layout: Layout) -> list[Hold]:
 
 def check_not_held(store: Store, layout: Layout) -> None:
     """
-    Refuse to go on with a package that is held.
+    Refuse to go on with a package that is held, in whichever case the hold spells its id.
 
     :param store: the storage.
     :param layout: the package's folder.
     :raises LegalHoldError: when it is held.
     :raises StorageError: when that cannot be known; nothing may be deleted then.
     """
-    if holds := find_holds(store, layout):
-        named = "; ".join(f"{hold.hold_id} since {hold.held_at}: {hold.reason}" for hold in holds)
-        raise LegalHoldError(
-            f"package {layout.package_id} is under legal hold ({named}). Nothing of it is deleted or erased. "
-            "`custody release` ends a hold"
-        )
+    for folder in package_folders(layout.folder):
+        if holds := find_holds(store, Layout(folder)):
+            named = "; ".join(f"{hold.hold_id} since {hold.held_at}: {hold.reason}" for hold in holds)
+            raise LegalHoldError(
+                f"package {name_of(folder)} is under legal hold ({named}). Nothing of it is deleted or erased. "
+                "`custody release` ends a hold"
+            )
 
 
-def package_folders(destination: str, package_id: str) -> list[str]:
+def package_folders(folder: str) -> list[str]:
     """
     Name the folders that a package may have: ids that differ by case alone are one package.
 
-    :param destination: a checked destination.
-    :param package_id: the package, as somebody spelt it.
-    :return: the folder of this spelling first, then those in lower and upper case.
+    :param folder: the package's folder, as somebody spelt it.
+    :return: this folder first, then those in lower and upper case.
     """
-    spellings = dict.fromkeys((package_id, package_id.lower(), package_id.upper()))
-    return [Layout.of(destination, spelling).folder for spelling in spellings]
+    above, package_id = folder_of(folder), name_of(folder)
+    return [f"{above}/{spelling}" for spelling in dict.fromkeys((package_id, package_id.lower(), package_id.upper()))]
 
 
 def _open(destination: str, package_id: str) -> tuple[Store, Layout]:
-    folders = package_folders(check_destination(destination), check_id(package_id, "package_id"))
+    folders = package_folders(Layout.of(check_destination(destination), check_id(package_id, "package_id")).folder)
     store = open_store(folders[0])
     found = next((folder for folder in folders if store.list_names(folder)), None)
     if found is None:
-        log.warning("There is nothing of package %s yet. Check its spelling: case counts here.", package_id)
+        log.warning("There is nothing of package %s yet. Check its spelling.", package_id)
     return store, Layout(found or folders[0])
 
 
@@ -271,9 +281,11 @@ def _choose(package_id: str, holds: Mapping[str, Hold], hold_id: str | None) -> 
 
 def _under_way(store: Store, layout: Layout) -> list[str]:
     """Recordings whose deletion or erasure was requested and has no result yet."""
-    names = store.list_names(layout.folder)
-    urls = [(video_id, layout.receipt(video_id)) for video_id in ids_of(names, Kind.RECEIPT)]
-    urls += [(video_id, layout.tombstone(video_id)) for video_id in ids_of(names, Kind.TOMBSTONE)]
+    urls = []
+    for place in map(Layout, package_folders(layout.folder)):
+        names = store.list_names(place.folder)
+        urls += [(video_id, place.receipt(video_id)) for video_id in ids_of(names, Kind.RECEIPT)]
+        urls += [(video_id, place.tombstone(video_id)) for video_id in ids_of(names, Kind.TOMBSTONE)]
     found = []
     for video_id, url in urls:
         _, value = store.read_json(url)

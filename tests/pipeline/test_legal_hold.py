@@ -262,6 +262,32 @@ def test_a_hold_goes_where_the_packages_copies_are_however_it_is_spelt(chain):
     assert chain.ledger.delete_requests == []
 
 
+@pytest.mark.parametrize(("held", "copied"), [("PACK-A", "pack-a"), ("pack-a", "Pack-A")])
+def test_a_hold_that_was_there_before_the_copies_holds_however_they_spell_the_package(chain, held, copied):
+    chain.sim.quirks.case_insensitive_ids = True
+    chain.package("a", package_id="pack-a")
+    place_hold(chain.destination, held, reason="a matter", settle_for=0)
+    copies = chain.download(copied)
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
+
+
+def test_a_hold_in_a_second_folder_of_the_package_ends_a_deletion_and_sees_what_is_under_way(chain, meanwhile):
+    chain.sim.quirks.case_insensitive_ids = True
+    chain.package("a", "b", package_id="pack-a")
+    chain.download("PACK-A", meeting_video_ids=["b"])
+    copies = chain.download("pack-a")
+    placed = []
+    meanwhile.before_first_deletion(
+        lambda: placed.append(place_hold(chain.destination, "PACK-A", reason="a matter", settle_for=0))
+    )
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(verified_copies=copies, max_parallel=1)
+    assert placed[0]["under_way"] == ["a"]
+    assert chain.ledger.deletions == ["a"]
+
+
 # --- asking again
 
 

@@ -100,13 +100,13 @@ def _promised_copies(
     """
     Name the copies that a record promises and nobody has named yet.
 
-    A record's URIs are those of the time when it was written. Where as many copies are known as it promises, those that
-    are not at their places count as moved.
+    A record's URIs are those of the time when it was written. Where as many copies are known as it promises, each in a
+    failure domain of its own, those that are not at their places count as moved.
     """
     promised = record.get("copies") or []
     if not isinstance(promised, list) or not all(isinstance(uri, str) for uri in promised):
         _refuse(copy, ["its custody record does not say where its other copies are"])
-    moved = len(promised) < len(known)
+    moved = 0 < len(promised) < len({open_store(uri).failure_domain(uri) for uri in known})
     found = []
     for uri in promised:
         try:

@@ -310,6 +310,21 @@ def test_a_list_beside_an_error_does_not_say_that_a_recording_is_gone(three, vid
     assert '"status": "deleted"' not in "".join(path.read_text() for path in receipts if path.exists())
 
 
+def test_a_list_that_a_cache_has_kept_deletes_nothing(three):
+    ground, arguments = three
+    platform = ground.platform
+    platform.on["list"] = lambda asked: reply(200, platform.listing(), (("Age", "61"),))
+    with pytest.raises(exceptions.UnexpectedAnswerError, match=r"a cache .* had kept for 61 s"):
+        ground.delete(**arguments)
+    assert platform.calls("delete") == []
+
+
+def test_a_cache_is_asked_not_to_answer_from_memory(three):
+    ground, arguments = three
+    ground.delete(**arguments)
+    assert {asked.headers.get("cache-control") for asked in ground.platform.calls("list")} == {"no-cache"}
+
+
 # --- receipts --------------------------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,7 @@ def place_hold(
     else:
         hold_id = _write_hold(store, layout, value)
         log.info("Package %s is held (%s): %s", package_id, hold_id, value["reason"])
+    _await_listed(store, layout, hold_id, settle_for, sleep)
     open_since = time.monotonic()
     while (left := _under_way(store, layout)) and time.monotonic() - open_since < settle_for:
         log.info("Package %s: waiting for deletions and erasures under way: %s", package_id, ", ".join(left))
@@ -245,6 +246,25 @@ def _write_hold(store: Store, layout: Layout, value: Mapping[str, Any]) -> str:
         if _find_same(store, layout, value) == hold_id:
             return hold_id
     raise StorageError(f"The names of new holds at {layout.folder} are taken. Nothing was written; try again.")
+
+
+def _await_listed(
+    store: Store, layout: Layout, hold_id: str, settle_for: float, sleep: Callable[[float], None]
+) -> None:
+    """
+    Wait until a listing shows a hold, and as long again: a receipt that was written meanwhile is listed then, too.
+
+    Most stores list at once what is there; the listings of some lag behind.
+    """
+    began, looks = time.monotonic(), 0
+    while hold_id not in holds_of(store.list_names(layout.folder, HOLD_PREFIX)):
+        if time.monotonic() - began >= settle_for:
+            log.warning("%s does not list hold %s yet; deletions see it when it does.", layout.folder, hold_id)
+            return
+        sleep(_POLL)
+        looks += 1
+    if looks:
+        sleep(looks * _POLL)
 
 
 def _released_before(store: Store, layout: Layout, hold_id: str | None, task: TaskIdentity | None) -> str | None:

@@ -361,6 +361,38 @@ def test_a_new_hold_waits_for_a_deletion_that_is_under_way(copied):
     assert hold(chain, settle_for=60, sleep=sleep)["under_way"] == []
 
 
+def test_where_a_listing_lags_behind_a_hold_waits_until_it_and_what_is_under_way_show(copied, monkeypatch, caplog):
+    chain, _ = copied
+    path = chain.path("p", "a.deletion.json")
+    path.write_text(json.dumps({"status": "requested"}))
+    seconds = 0.0
+    listed = LocalStore.list_names
+
+    def lagging(self, url, prefix=""):
+        hidden = [(2, "_hold-"), (3, "a.deletion")]
+        return [n for n in listed(self, url, prefix) if not any(seconds < s and n.startswith(p) for s, p in hidden)]
+
+    def sleep(pause):
+        nonlocal seconds
+        seconds += pause
+        if seconds > 4:
+            path.write_text(json.dumps({"status": "deleted"}))
+
+    monkeypatch.setattr(LocalStore, "list_names", lagging)
+    caplog.set_level("INFO")
+    assert hold(chain, settle_for=60, sleep=sleep)["under_way"] == []
+    assert "waiting for deletions and erasures under way: a" in caplog.text
+    assert seconds == 5
+
+
+def test_a_hold_that_no_listing_shows_is_placed_and_says_so(copied, monkeypatch, caplog):
+    chain, _ = copied
+    monkeypatch.setattr(LocalStore, "list_names", lambda self, url, prefix="": [])
+    placed = hold(chain)
+    assert chain.path("p", f"_hold-{placed['hold_id']}.json").exists()
+    assert "does not list hold" in caplog.text
+
+
 def test_a_deletion_that_does_not_end_is_named_by_the_hold(copied):
     chain, _ = copied
     chain.path("p", "a.deletion.json").write_text(json.dumps({"status": "requested"}))

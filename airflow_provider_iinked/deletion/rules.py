@@ -289,6 +289,7 @@ class DeletionRules:
                 )
             )
         self._gone_before |= _deleted_ids(listing) | {video_id.casefold() for video_id in missing}
+        self._gone_before -= _live_ids(listing)  # a list may leave out for a while what is there
         if self.stopped_by is not None:
             return ListChange((), ())
         return ListChange(tuple(r.id for r in self if self._settle(r)), tuple(missing))
@@ -416,3 +417,7 @@ def _is_verified(recording: Recording, now: float) -> bool:
 
 def _deleted_ids(listing: VideoList) -> set[str]:
     return {video.meeting_video_id.casefold() for video in listing.videos if video.is_deleted}
+
+
+def _live_ids(listing: VideoList) -> set[str]:
+    return {video.meeting_video_id.casefold() for video in listing.videos if not video.is_deleted}

@@ -144,15 +144,17 @@ def release_hold(
     """
     store, layout = _open(destination, package_id)
     why = _check_reason(reason)
-    holds = {hold.hold_id: hold for hold in find_holds(store, layout)}
-    before = _released_before(store, layout, hold_id, task) if hold_id not in holds else None
+    layouts = [Layout(folder) for folder in package_folders(layout.folder)]
+    holds = {hold.hold_id: layout for layout in layouts for hold in find_holds(store, layout)}
+    released = (_released_before(store, layout, hold_id, task) for layout in layouts)
+    before = next(filter(None, released), None) if hold_id not in holds else None
     if before is not None:
         log.info("Package %s: hold %s was released before.", package_id, before)
         return {"hold_id": before, "package_id": package_id, "held_by_others": sorted(holds)}
     chosen = _choose(package_id, holds, hold_id)
-    url = layout.hold(chosen)
+    url = holds[chosen].hold(chosen)
     _, value = store.read_json(url)
-    released = {
+    closed = {
         **(value if isinstance(value, dict) else {}),
         "released_at": _now(),
         "released_by": released_by,
@@ -160,7 +162,7 @@ def release_hold(
         "released_in": asdict(task or TaskIdentity()),
     }
     # The object still holds the package while it lies there; a kill in between leaves the hold in force.
-    store.replace_json(url, released, durable=True)
+    store.replace_json(url, closed, durable=True)
     store.rename_no_replace(url, quarantined(url, pendulum.now("UTC")))
     log.info("Package %s: hold %s is released: %s", package_id, chosen, why)
     return {"hold_id": chosen, "package_id": package_id, "held_by_others": sorted(holds.keys() - {chosen})}
@@ -289,7 +291,7 @@ def _check_reason(reason: object) -> str:
     return reason.strip()
 
 
-def _choose(package_id: str, holds: Mapping[str, Hold], hold_id: str | None) -> str:
+def _choose(package_id: str, holds: Mapping[str, Layout], hold_id: str | None) -> str:
     if hold_id is None and len(holds) == 1:
         return next(iter(holds))
     if hold_id is not None and hold_id in holds:

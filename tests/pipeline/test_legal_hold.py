@@ -288,6 +288,18 @@ def test_a_hold_in_a_second_folder_of_the_package_ends_a_deletion_and_sees_what_
     assert chain.ledger.deletions == ["a"]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_hold_in_a_second_folder_of_the_package_can_be_released(chain, named):
+    chain.package("a", package_id="pack-a")
+    held = place_hold(chain.destination, "PACK-A", reason="a matter", settle_for=0)["hold_id"]
+    copies = chain.download("pack-a")
+    for _ in "again":
+        released = release_hold(chain.destination, "pack-a", reason="over", hold_id=held if named else None, task=TASK)
+        assert released == {"hold_id": held, "package_id": "pack-a", "held_by_others": []}
+    chain.delete(verified_copies=copies)
+    assert chain.ledger.deletions == ["a"]
+
+
 # --- asking again
 
 

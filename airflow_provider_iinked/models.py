@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _DATE = re.compile(r"[0-9]{4}-?[0-9]{2}")
 _MAX_DEPTH = 50
+_SAME_FIELDS = ("state", "size", "timeCreated", "duration", "meetingId")
 SECRET_FIELDS = ("url", "timeUrlExpires")
 """Fields of a video that make up its signed URL; they never leave the process."""
 XCOM_FIELDS = (
@@ -151,6 +152,16 @@ class VideoList:
         best = exact or alike
         return best[0] if best else None
 
+    def twins(self, meeting_video_id: str) -> list[str]:
+        """
+        Name the listed videos that an API which does not mind the case could take for another one.
+
+        :param meeting_video_id: the id.
+        :return: ids that differ from it by case alone.
+        """
+        alike = self._alike.get(meeting_video_id.casefold(), [])
+        return [video.meeting_video_id for video in alike if video.meeting_video_id != meeting_video_id]
+
     def select(self, meeting_video_ids: Iterable[str] | None) -> tuple[tuple[Video, ...], tuple[str, ...]]:
         """
         Select videos by id. Every part of the package that takes ids selects with this function.
@@ -264,6 +275,13 @@ def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
             f"The API answered about another package than the requested one ({package_id}). Everything stops here; "
             "look at what stands between this worker and the API (a cache, a proxy) before clearing the task."
         )
+    if code := answer.get("error"):
+        # A list beside it, mostly an empty one, must not say that recordings are gone.
+        named_code = f" ({code})" if isinstance(code, str) and _ID.fullmatch(code) else ""
+        raise UnexpectedAnswerError(
+            f"The API's answer about package {package_id} names an error{named_code}, although its status says that "
+            "all is well. Nothing was done with it."
+        )
     if listed is None and named is not None:
         return []
     if not isinstance(listed, list):
@@ -271,9 +289,11 @@ def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
     videos: dict[str, Video] = {}
     for item in listed:
         video = parse_video(item)
-        if videos.setdefault(video.meeting_video_id, video).state != video.state:
+        first = videos.setdefault(video.meeting_video_id, video)
+        if different := [name for name in _SAME_FIELDS if video.fields.get(name) != first.fields.get(name)]:
             raise UnexpectedAnswerError(
-                f"The API lists video {video.meeting_video_id} twice, in different states. Nothing was done with it."
+                f"The API lists video {video.meeting_video_id} twice, with different {', '.join(different)}. "
+                "Nothing was done with it."
             )
     return list(videos.values())
 

@@ -96,7 +96,8 @@ def api_headers(settings: ApiSettings) -> dict[str, str]:
     :return: the headers; one of them is a secret.
     """
     name, value = settings.auth_header
-    return {"User-Agent": USER_AGENT, "Accept": "application/json", name: value}
+    # A cache on the way must not answer from memory: what is listed decides what is deleted.
+    return {"User-Agent": USER_AGENT, "Accept": "application/json", "Cache-Control": "no-cache", name: value}
 
 
 def require_async_proxy(route: Route) -> str | None:

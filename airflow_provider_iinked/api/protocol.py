@@ -23,6 +23,9 @@ from airflow_provider_iinked.exceptions import IinkedSignError, RateLimitError, 
 MAX_PAUSE: Final = 86_400.0
 """Seconds; a longer Retry-After is taken for this. A mistake of the service must not silence a triggerer for years."""
 
+MAX_ANSWER_AGE: Final = 5.0
+"""Seconds; an answer that a cache on the way has kept for longer does not say what is there now."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -148,11 +151,22 @@ def read_answer(request: Request, response: Response, *, secret: str = "", now: 
     """
     parsed = _parse_object(response.body)
     if 200 <= response.status < 300 and parsed is not None:
+        _refuse_kept(request, response)
         return parsed
     code = parsed.get("error") if parsed else None
     code = _clean(code, secret) if isinstance(code, str) and code else None
     said = _clean(parsed.get("message"), secret) if code and parsed else ""
     raise _error(request, response, code, said, retry_after(response.headers, now))
+
+
+def _refuse_kept(request: Request, response: Response) -> None:
+    """Refuse what a cache has kept although the request says not to; the answer to a deletion is never kept."""
+    age = response.headers.get("age", "").strip()
+    if request.idempotent and re.fullmatch(r"[0-9]{1,18}", age) and int(age) > MAX_ANSWER_AGE:
+        raise UnexpectedAnswerError(
+            f"Could not {request.name}: a cache between this worker and the API answered with what it had kept for "
+            f"{int(age)} s. Have that cache leave the API out."
+        )
 
 
 def _error(request: Request, response: Response, code: str | None, said: str, wait: float | None) -> IinkedSignError:

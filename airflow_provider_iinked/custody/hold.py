@@ -25,7 +25,17 @@ from airflow_provider_iinked.arguments import check_id
 from airflow_provider_iinked.custody.record import TaskIdentity
 from airflow_provider_iinked.exceptions import InvalidArgumentError, LegalHoldError, StorageError
 from airflow_provider_iinked.storage import Store, open_store
-from airflow_provider_iinked.storage.layout import HOLD_PREFIX, Kind, Layout, holds_of, ids_of, parse, quarantined
+from airflow_provider_iinked.storage.layout import (
+    HOLD_PREFIX,
+    Kind,
+    Layout,
+    folder_of,
+    holds_of,
+    ids_of,
+    name_of,
+    parse,
+    quarantined,
+)
 from airflow_provider_iinked.storage.url import check_destination, join
 
 HOLD_FORMAT: Final = 1
@@ -97,6 +107,7 @@ def place_hold(
     else:
         hold_id = _write_hold(store, layout, value)
         log.info("Package %s is held (%s): %s", package_id, hold_id, value["reason"])
+    _await_listed(store, layout, hold_id, settle_for, sleep)
     open_since = time.monotonic()
     while (left := _under_way(store, layout)) and time.monotonic() - open_since < settle_for:
         log.info("Package %s: waiting for deletions and erasures under way: %s", package_id, ", ".join(left))
@@ -133,15 +144,17 @@ def release_hold(
     """
     store, layout = _open(destination, package_id)
     why = _check_reason(reason)
-    holds = {hold.hold_id: hold for hold in find_holds(store, layout)}
-    before = _released_before(store, layout, hold_id, task) if hold_id not in holds else None
+    layouts = [Layout(folder) for folder in package_folders(layout.folder)]
+    holds = {hold.hold_id: layout for layout in layouts for hold in find_holds(store, layout)}
+    released = (_released_before(store, layout, hold_id, task) for layout in layouts)
+    before = next(filter(None, released), None) if hold_id not in holds else None
     if before is not None:
         log.info("Package %s: hold %s was released before.", package_id, before)
         return {"hold_id": before, "package_id": package_id, "held_by_others": sorted(holds)}
     chosen = _choose(package_id, holds, hold_id)
-    url = layout.hold(chosen)
+    url = holds[chosen].hold(chosen)
     _, value = store.read_json(url)
-    released = {
+    closed = {
         **(value if isinstance(value, dict) else {}),
         "released_at": _now(),
         "released_by": released_by,
@@ -149,7 +162,7 @@ def release_hold(
         "released_in": asdict(task or TaskIdentity()),
     }
     # The object still holds the package while it lies there; a kill in between leaves the hold in force.
-    store.replace_json(url, released, durable=True)
+    store.replace_json(url, closed, durable=True)
     store.rename_no_replace(url, quarantined(url, pendulum.now("UTC")))
     log.info("Package %s: hold %s is released: %s", package_id, chosen, why)
     return {"hold_id": chosen, "package_id": package_id, "held_by_others": sorted(holds.keys() - {chosen})}
@@ -173,39 +186,39 @@ def find_holds(store: Store, layout: Layout) -> list[Hold]:
 
 def check_not_held(store: Store, layout: Layout) -> None:
     """
-    Refuse to go on with a package that is held.
+    Refuse to go on with a package that is held, in whichever case the hold spells its id.
 
     :param store: the storage.
     :param layout: the package's folder.
     :raises LegalHoldError: when it is held.
     :raises StorageError: when that cannot be known; nothing may be deleted then.
     """
-    if holds := find_holds(store, layout):
-        named = "; ".join(f"{hold.hold_id} since {hold.held_at}: {hold.reason}" for hold in holds)
-        raise LegalHoldError(
-            f"package {layout.package_id} is under legal hold ({named}). Nothing of it is deleted or erased. "
-            "`custody release` ends a hold"
-        )
+    for folder in package_folders(layout.folder):
+        if holds := find_holds(store, Layout(folder)):
+            named = "; ".join(f"{hold.hold_id} since {hold.held_at}: {hold.reason}" for hold in holds)
+            raise LegalHoldError(
+                f"package {name_of(folder)} is under legal hold ({named}). Nothing of it is deleted or erased. "
+                "`custody release` ends a hold"
+            )
 
 
-def package_folders(destination: str, package_id: str) -> list[str]:
+def package_folders(folder: str) -> list[str]:
     """
     Name the folders that a package may have: ids that differ by case alone are one package.
 
-    :param destination: a checked destination.
-    :param package_id: the package, as somebody spelt it.
-    :return: the folder of this spelling first, then those in lower and upper case.
+    :param folder: the package's folder, as somebody spelt it.
+    :return: this folder first, then those in lower and upper case.
     """
-    spellings = dict.fromkeys((package_id, package_id.lower(), package_id.upper()))
-    return [Layout.of(destination, spelling).folder for spelling in spellings]
+    above, package_id = folder_of(folder), name_of(folder)
+    return [f"{above}/{spelling}" for spelling in dict.fromkeys((package_id, package_id.lower(), package_id.upper()))]
 
 
 def _open(destination: str, package_id: str) -> tuple[Store, Layout]:
-    folders = package_folders(check_destination(destination), check_id(package_id, "package_id"))
+    folders = package_folders(Layout.of(check_destination(destination), check_id(package_id, "package_id")).folder)
     store = open_store(folders[0])
     found = next((folder for folder in folders if store.list_names(folder)), None)
     if found is None:
-        log.warning("There is nothing of package %s yet. Check its spelling: case counts here.", package_id)
+        log.warning("There is nothing of package %s yet. Check its spelling.", package_id)
     return store, Layout(found or folders[0])
 
 
@@ -237,6 +250,25 @@ def _write_hold(store: Store, layout: Layout, value: Mapping[str, Any]) -> str:
     raise StorageError(f"The names of new holds at {layout.folder} are taken. Nothing was written; try again.")
 
 
+def _await_listed(
+    store: Store, layout: Layout, hold_id: str, settle_for: float, sleep: Callable[[float], None]
+) -> None:
+    """
+    Wait until a listing shows a hold, and as long again: a receipt that was written meanwhile is listed then, too.
+
+    Most stores list at once what is there; the listings of some lag behind.
+    """
+    began, looks = time.monotonic(), 0
+    while hold_id not in holds_of(store.list_names(layout.folder, HOLD_PREFIX)):
+        if time.monotonic() - began >= settle_for:
+            log.warning("%s does not list hold %s yet; deletions see it when it does.", layout.folder, hold_id)
+            return
+        sleep(_POLL)
+        looks += 1
+    if looks:
+        sleep(looks * _POLL)
+
+
 def _released_before(store: Store, layout: Layout, hold_id: str | None, task: TaskIdentity | None) -> str | None:
     """Find a hold that was released before: the one that is named, else the one that this very task released."""
     for name in store.list_names(layout.folder, HOLD_PREFIX):
@@ -259,7 +291,7 @@ def _check_reason(reason: object) -> str:
     return reason.strip()
 
 
-def _choose(package_id: str, holds: Mapping[str, Hold], hold_id: str | None) -> str:
+def _choose(package_id: str, holds: Mapping[str, Layout], hold_id: str | None) -> str:
     if hold_id is None and len(holds) == 1:
         return next(iter(holds))
     if hold_id is not None and hold_id in holds:
@@ -271,9 +303,11 @@ def _choose(package_id: str, holds: Mapping[str, Hold], hold_id: str | None) -> 
 
 def _under_way(store: Store, layout: Layout) -> list[str]:
     """Recordings whose deletion or erasure was requested and has no result yet."""
-    names = store.list_names(layout.folder)
-    urls = [(video_id, layout.receipt(video_id)) for video_id in ids_of(names, Kind.RECEIPT)]
-    urls += [(video_id, layout.tombstone(video_id)) for video_id in ids_of(names, Kind.TOMBSTONE)]
+    urls = []
+    for place in map(Layout, package_folders(layout.folder)):
+        names = store.list_names(place.folder)
+        urls += [(video_id, place.receipt(video_id)) for video_id in ids_of(names, Kind.RECEIPT)]
+        urls += [(video_id, place.tombstone(video_id)) for video_id in ids_of(names, Kind.TOMBSTONE)]
     found = []
     for video_id, url in urls:
         _, value = store.read_json(url)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from airflow_provider_iinked.custody.hold import check_not_held, package_folders
+from airflow_provider_iinked.custody.hold import check_not_held
 from airflow_provider_iinked.custody.provenance import temp_file_token
 from airflow_provider_iinked.custody.receipt import ReceiptStore, receipt_place
 from airflow_provider_iinked.custody.record import TaskIdentity
@@ -163,11 +163,7 @@ class PackageReceipts:
         :raises LegalHoldError: when it is held at any of its folders.
         :raises StorageError: when that cannot be known.
         """
-        folders = self.folders()
-        if self._target.copies is None and self._destination is not None:
-            # The package is spelt as somebody typed it; the hold's folder may be spelt otherwise.
-            folders = {*folders, *package_folders(self._destination, self._target.package_id)}
-        for folder in sorted(folders):
+        for folder in sorted(self.folders()):
             check_not_held(self._stores.open(folder), Layout(folder))
 
     def check_not_held(self, video_id: str) -> None:

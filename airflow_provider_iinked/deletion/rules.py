@@ -8,7 +8,7 @@ sent. The rules, in their order:
 1. Without a list there are no rules: a list of the package is what they are made from. A selected recording that is
    live in a state that may not be deleted refuses the whole package.
 2. Only recordings that were selected, and that this first list shows as live, are ever requested, each by its id as
-   the API spells it.
+   the API spells it; none while another one is listed whose id differs by case alone.
 3. The list is younger than 60 s when a request is sent.
 4. With ``verified_copies``, every copy was verified at most 10 s before the request, at least ``min_copies`` of them
    lie in different failure domains, and the recording as listed is still what was copied.
@@ -52,6 +52,7 @@ from airflow_provider_iinked.exceptions import (
     RetentionError,
     ServiceUnavailableError,
     StateNotAllowedError,
+    UnexpectedAnswerError,
     UnrequestedDeletionError,
     VerificationError,
 )
@@ -288,6 +289,7 @@ class DeletionRules:
                 )
             )
         self._gone_before |= _deleted_ids(listing) | {video_id.casefold() for video_id in missing}
+        self._gone_before -= _live_ids(listing)  # a list may leave out for a while what is there
         if self.stopped_by is not None:
             return ListChange((), ())
         return ListChange(tuple(r.id for r in self if self._settle(r)), tuple(missing))
@@ -375,6 +377,11 @@ class DeletionRules:
     def _problem(self, recording: Recording, now: Video) -> IinkedSignError | None:
         if now.state not in self._states:
             return StateNotAllowedError(f"kept on the platform: it is {now.state!r} now")
+        if twins := self.listing.twins(recording.id):
+            return UnexpectedAnswerError(
+                f"kept on the platform: the API also lists {', '.join(twins)}, which differs from it by case alone, so "
+                "that nobody can say which of them a request would delete"
+            )
         verification = recording.verification
         if verification is None and self._guarded:
             return None
@@ -410,3 +417,7 @@ def _is_verified(recording: Recording, now: float) -> bool:
 
 def _deleted_ids(listing: VideoList) -> set[str]:
     return {video.meeting_video_id.casefold() for video in listing.videos if video.is_deleted}
+
+
+def _live_ids(listing: VideoList) -> set[str]:
+    return {video.meeting_video_id.casefold() for video in listing.videos if not video.is_deleted}

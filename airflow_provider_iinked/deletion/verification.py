@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from airflow_provider_iinked.custody.record import (
 from airflow_provider_iinked.deletion.recording import Verification
 from airflow_provider_iinked.exceptions import InvalidArgumentError, StorageError, VerificationError
 from airflow_provider_iinked.models import StoredVideo
-from airflow_provider_iinked.storage import Store
+from airflow_provider_iinked.storage import ObjectIdentity, Store
 from airflow_provider_iinked.storage.base import parse_json
 from airflow_provider_iinked.storage.layout import Layout
 from airflow_provider_iinked.storage.url import check_destination
@@ -29,6 +30,21 @@ if TYPE_CHECKING:
     from airflow_provider_iinked.custody.signing import DocumentSigner
 
 OpenStore = Callable[[str], Store]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A copy as it was before it was read: the copies after it may take hours, and it must be the same then."""
+
+    store: Store
+    copy: StoredVideo
+    record: Mapping[str, Any]
+    identity: ObjectIdentity | None
+
+    def check_unchanged(self) -> None:
+        same = self.store.identity(self.copy.uri) == self.identity
+        if not same or self.store.read_json(self.copy.custody_uri)[1] != self.record:
+            _refuse(self.copy, ["it, or its custody record, changed while the recording's other copies were verified"])
 
 
 def verify_recording(
@@ -57,16 +73,21 @@ def verify_recording(
     records: dict[str, Mapping[str, Any]] = {}
     domains: set[str] = set()
     facts: list[Mapping[str, Any]] = []
+    looks: list[_Look] = []
     left = list(copies)
     while left:
         copy = left.pop(0)
         store = open_store(copy.uri)
-        record, found = _verify_copy(store, copy, api_base=api_base, recheck=recheck, stop=stop, signer=signer)
-        records[copy.uri] = record
+        record = _stored_record(store, copy, api_base, signer)
         domains.add(store.failure_domain(copy.uri))
-        facts.append(found)
+        records[copy.uri] = record
         known = [*records, *(other.uri for other in left)]
         left += _promised_copies(open_store, record, copy, known)
+        if left:
+            looks.append(_Look(store, copy, record, store.identity(copy.uri)))
+        facts.append(_verify_copy(store, copy, record, recheck=recheck, stop=stop))
+    for look in looks:
+        look.check_unchanged()
     first = copies[0]
     return Verification(
         first.package_id, first.meeting_video_id, tuple(records.values()), tuple(facts), frozenset(domains)
@@ -79,13 +100,13 @@ def _promised_copies(
     """
     Name the copies that a record promises and nobody has named yet.
 
-    A record's URIs are those of the time when it was written. Where as many copies are known as it promises, those that
-    are not at their places count as moved.
+    A record's URIs are those of the time when it was written. Where as many copies are known as it promises, each in a
+    failure domain of its own, those that are not at their places count as moved.
     """
     promised = record.get("copies") or []
     if not isinstance(promised, list) or not all(isinstance(uri, str) for uri in promised):
         _refuse(copy, ["its custody record does not say where its other copies are"])
-    moved = len(promised) < len(known)
+    moved = 0 < len(promised) < len({open_store(uri).failure_domain(uri) for uri in known})
     found = []
     for uri in promised:
         try:
@@ -109,23 +130,16 @@ def _is_there(open_store: OpenStore, copy: StoredVideo) -> bool:
 
 
 def _verify_copy(
-    store: Store,
-    claim: StoredVideo,
-    *,
-    api_base: str,
-    recheck: str,
-    stop: Callable[[], bool],
-    signer: DocumentSigner | None,
-) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Read the custody record afresh, compare it with the XCom and the API in use, and look at the copy itself."""
-    record = _stored_record(store, claim, api_base, signer)
+    store: Store, claim: StoredVideo, record: Mapping[str, Any], *, recheck: str, stop: Callable[[], bool]
+) -> Mapping[str, Any]:
+    """Look at the copy itself, and say for the receipt what was seen."""
     by_metadata = recheck == RECHECKS[1] and bool(record.get("validator"))
     _refuse(
         claim, _metadata_problems(store, claim, record) if by_metadata else _byte_problems(store, claim, record, stop)
     )
     _refuse(claim, _lock_problems(store, claim, record))
     store.fsync(claim.uri, claim.custody_uri)
-    return record, {
+    return {
         "kind": "metadata" if by_metadata else "sha256",
         "uri": claim.uri,
         "custody_uri": claim.custody_uri,
@@ -138,6 +152,7 @@ def _verify_copy(
 
 
 def _stored_record(store: Store, claim: StoredVideo, api_base: str, signer: DocumentSigner | None) -> dict[str, Any]:
+    """Read the custody record afresh, and compare it with the XCom and the API in use."""
     _refuse(claim, location_mismatches(claim))
     data = store.read_bytes(claim.custody_uri)
     if data is None:

@@ -59,6 +59,16 @@ def test_a_json_object_is_the_answer():
     assert read(200, {"videos": []}) == {"videos": []}
 
 
+@pytest.mark.parametrize("age", ["6", "61", "9" * 18])
+def test_what_a_cache_has_kept_is_no_answer(age):
+    assert "a cache" in str(error_of(200, b"{}", {"age": age}))
+
+
+@pytest.mark.parametrize(("age", "request_"), [("0", LIST), ("5", LIST), ("soon", LIST), ("61", DELETE)])
+def test_what_is_as_good_as_fresh_is_an_answer(age, request_):
+    assert read(200, b"{}", {"age": age}, request_) == {}
+
+
 ERRORS = [
     (200, b"<html>", "UnexpectedAnswerError"),
     (200, b"[]", "UnexpectedAnswerError"),

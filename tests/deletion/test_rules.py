@@ -190,6 +190,16 @@ def test_an_answer_may_name_what_was_requested_or_gone_before():
     assert rules.stopped_by is None
 
 
+@pytest.mark.parametrize("before", [{"a": "archived"}, {"a": "archived", "b": "deleted"}])
+def test_what_one_list_left_out_and_the_next_one_shows_live_was_not_gone_before(before):
+    rules = rule_book(wanted=["a"], a="archived", b="archived")
+    rules.take_list(listing(**before), listed_at=1.0)
+    rules.take_list(listing(a="archived", b="archived"), listed_at=2.0)
+    request(rules, "a")
+    rules.answered("a", [video("a", "deleted"), video("b", "deleted")])
+    assert isinstance(rules.stopped_by, exceptions.UnrequestedDeletionError)
+
+
 def test_after_a_stop_no_receipt_claims_a_deletion():
     rules = rule_book()
     request(rules, "a")

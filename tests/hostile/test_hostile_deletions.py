@@ -287,6 +287,44 @@ def test_a_list_that_contradicts_itself_deletes_nothing(three, states):
     assert platform.calls("delete") == []
 
 
+def test_of_two_recordings_whose_ids_differ_by_case_alone_none_is_deleted(three):
+    ground, arguments = three
+    ground.platform.add("aA")
+    with pytest.raises(exceptions.UnexpectedAnswerError, match="aA, which differs from it by case alone"):
+        ground.delete(**arguments)
+    assert ground.platform.deleted == ["b", "c"]
+
+
+@pytest.mark.parametrize("videos", [[], None])
+def test_a_list_beside_an_error_does_not_say_that_a_recording_is_gone(three, videos):
+    ground, arguments = three
+    platform = ground.platform
+    platform.on["delete"] = lambda asked: reply(500)
+    first = [reply(200, platform.listing())]
+    error = reply(200, {"packageId": PACKAGE, "videos": videos, "error": "busy"})
+    platform.on["list"] = lambda asked: first.pop() if first else error
+    with pytest.raises(exceptions.IinkedSignError, match="names an error"):
+        ground.delete(**arguments)
+    assert len(platform.calls("delete")) == 1
+    receipts = [ground.path(f"{video}.deletion.json") for video in ("Aa", "b", "c")]
+    assert '"status": "deleted"' not in "".join(path.read_text() for path in receipts if path.exists())
+
+
+def test_a_list_that_a_cache_has_kept_deletes_nothing(three):
+    ground, arguments = three
+    platform = ground.platform
+    platform.on["list"] = lambda asked: reply(200, platform.listing(), (("Age", "61"),))
+    with pytest.raises(exceptions.UnexpectedAnswerError, match=r"a cache .* had kept for 61 s"):
+        ground.delete(**arguments)
+    assert platform.calls("delete") == []
+
+
+def test_a_cache_is_asked_not_to_answer_from_memory(three):
+    ground, arguments = three
+    ground.delete(**arguments)
+    assert {asked.headers.get("cache-control") for asked in ground.platform.calls("list")} == {"no-cache"}
+
+
 # --- receipts --------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.api import sync_client as sync
 from airflow_provider_iinked.custody.receipt import ReceiptStore
 from airflow_provider_iinked.simulator import Fault
+from airflow_provider_iinked.storage.local import LocalStore
 
 
 @pytest.fixture
@@ -184,3 +185,25 @@ def test_a_ceiling_of_requests_is_waited_for_before_the_last_look(chain, connect
         chain.delete(verified_copies=copies)
     assert chain.ledger.deletions == []
     assert spoilt[0] > 10
+
+
+@pytest.mark.parametrize("spoilt", ["a.mp4", "a.custody.json"])
+def test_a_copy_that_is_spoilt_while_the_next_one_is_read_keeps_its_recording(
+    chain, tmp_path, clock, monkeypatch, spoilt
+):
+    monkeypatch.setattr(LocalStore, "failure_domain", lambda self, url: "second" if "/second" in url else "first")
+    package, _ = chain.package("a", package_id="p")
+    copies = chain.download(package, destination=[chain.destination, f"file://{tmp_path}/second"])
+    read = LocalStore.sha256
+
+    def takes_an_hour(self, url, stop=lambda: False):
+        found = read(self, url, stop)
+        if "/second" in url:
+            clock.offset += 3600
+            chain.path("p", spoilt).write_bytes(b"{}")
+        return found
+
+    monkeypatch.setattr(LocalStore, "sha256", takes_an_hour)
+    with pytest.raises(exceptions.VerificationError, match="changed while the recording's other copies were verified"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []

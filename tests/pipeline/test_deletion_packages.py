@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_iinked import exceptions, progress
 from airflow_provider_iinked.simulator import Fault
+from airflow_provider_iinked.storage.local import LocalStore
 
 
 @pytest.fixture
@@ -192,13 +193,27 @@ def test_a_third_copy_that_a_record_promises_must_be_whole_although_two_are_give
     assert chain.ledger.delete_requests == []
 
 
-@pytest.mark.parametrize("was", ["file:///no/such/place/p/v.mp4", "gone://bucket/p/v.mp4"])
-def test_a_promised_copy_that_is_not_at_its_old_place_counts_as_moved_where_enough_are_given(twice, was):
+GONE = pytest.mark.parametrize("was", ["file:///no/such/place/p/v.mp4", "gone://bucket/p/v.mp4"])
+
+
+@GONE
+def test_a_promised_copy_that_is_not_at_its_old_place_counts_as_moved_where_enough_are_given(twice, was, monkeypatch):
     chain, package, video, copies, other = twice
+    monkeypatch.setattr(LocalStore, "failure_domain", lambda self, url: "other" if str(other) in url else "first")
     record = other / package / f"{video}.custody.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "copies": [was]}))
     chain.delete(verified_copies=copies)
     assert chain.ledger.deletions == [video]
+
+
+@GONE
+def test_a_second_copy_in_the_same_failure_domain_does_not_stand_for_the_promised_one(twice, was):
+    chain, package, video, copies, other = twice
+    record = other / package / f"{video}.custody.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "copies": [was]}))
+    with pytest.raises(exceptions.VerificationError, match="not verified"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
 
 
 def test_copies_on_one_disk_are_one_failure_domain(twice):

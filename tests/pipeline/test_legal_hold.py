@@ -262,6 +262,44 @@ def test_a_hold_goes_where_the_packages_copies_are_however_it_is_spelt(chain):
     assert chain.ledger.delete_requests == []
 
 
+@pytest.mark.parametrize(("held", "copied"), [("PACK-A", "pack-a"), ("pack-a", "Pack-A")])
+def test_a_hold_that_was_there_before_the_copies_holds_however_they_spell_the_package(chain, held, copied):
+    chain.sim.quirks.case_insensitive_ids = True
+    chain.package("a", package_id="pack-a")
+    place_hold(chain.destination, held, reason="a matter", settle_for=0)
+    copies = chain.download(copied)
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
+
+
+def test_a_hold_in_a_second_folder_of_the_package_ends_a_deletion_and_sees_what_is_under_way(chain, meanwhile):
+    chain.sim.quirks.case_insensitive_ids = True
+    chain.package("a", "b", package_id="pack-a")
+    chain.download("PACK-A", meeting_video_ids=["b"])
+    copies = chain.download("pack-a")
+    placed = []
+    meanwhile.before_first_deletion(
+        lambda: placed.append(place_hold(chain.destination, "PACK-A", reason="a matter", settle_for=0))
+    )
+    with pytest.raises(IinkedSignError, match="legal hold"):
+        chain.delete(verified_copies=copies, max_parallel=1)
+    assert placed[0]["under_way"] == ["a"]
+    assert chain.ledger.deletions == ["a"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_hold_in_a_second_folder_of_the_package_can_be_released(chain, named):
+    chain.package("a", package_id="pack-a")
+    held = place_hold(chain.destination, "PACK-A", reason="a matter", settle_for=0)["hold_id"]
+    copies = chain.download("pack-a")
+    for _ in "again":
+        released = release_hold(chain.destination, "pack-a", reason="over", hold_id=held if named else None, task=TASK)
+        assert released == {"hold_id": held, "package_id": "pack-a", "held_by_others": []}
+    chain.delete(verified_copies=copies)
+    assert chain.ledger.deletions == ["a"]
+
+
 # --- asking again
 
 
@@ -333,6 +371,38 @@ def test_a_new_hold_waits_for_a_deletion_that_is_under_way(copied):
         receipt.write_text(json.dumps({"status": "deleted"}))
 
     assert hold(chain, settle_for=60, sleep=sleep)["under_way"] == []
+
+
+def test_where_a_listing_lags_behind_a_hold_waits_until_it_and_what_is_under_way_show(copied, monkeypatch, caplog):
+    chain, _ = copied
+    path = chain.path("p", "a.deletion.json")
+    path.write_text(json.dumps({"status": "requested"}))
+    seconds = 0.0
+    listed = LocalStore.list_names
+
+    def lagging(self, url, prefix=""):
+        hidden = [(2, "_hold-"), (3, "a.deletion")]
+        return [n for n in listed(self, url, prefix) if not any(seconds < s and n.startswith(p) for s, p in hidden)]
+
+    def sleep(pause):
+        nonlocal seconds
+        seconds += pause
+        if seconds > 4:
+            path.write_text(json.dumps({"status": "deleted"}))
+
+    monkeypatch.setattr(LocalStore, "list_names", lagging)
+    caplog.set_level("INFO")
+    assert hold(chain, settle_for=60, sleep=sleep)["under_way"] == []
+    assert "waiting for deletions and erasures under way: a" in caplog.text
+    assert seconds == 5
+
+
+def test_a_hold_that_no_listing_shows_is_placed_and_says_so(copied, monkeypatch, caplog):
+    chain, _ = copied
+    monkeypatch.setattr(LocalStore, "list_names", lambda self, url, prefix="": [])
+    placed = hold(chain)
+    assert chain.path("p", f"_hold-{placed['hold_id']}.json").exists()
+    assert "does not list hold" in caplog.text
 
 
 def test_a_deletion_that_does_not_end_is_named_by_the_hold(copied):

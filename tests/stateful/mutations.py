@@ -99,8 +99,8 @@ MUTATIONS = (
     Mutation(
         "no hold is looked for before an erasure",
         "custody/hold.py",
-        "    if holds := find_holds(store, layout):\n",
-        "    if (holds := find_holds(store, layout)) and False:\n",
+        "        if holds := find_holds(store, Layout(folder)):\n",
+        "        if (holds := find_holds(store, Layout(folder))) and False:\n",
     ),
     Mutation(
         "an answer is enough for a receipt that says deleted",

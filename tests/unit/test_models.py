@@ -116,10 +116,31 @@ def test_a_video_listed_twice_alike_stands_once():
     assert len(parse_videos({"videos": [twice, twice]}, "p")) == 1
 
 
-def test_a_video_listed_twice_in_different_states_is_an_error():
-    listed = [{"meetingVideoId": "v", "state": state} for state in ("archived", "deleted")]
-    with pytest.raises(UnexpectedAnswerError, match="twice"):
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("state", ("archived", "deleted")),
+        ("size", (1, 2)),
+        ("timeCreated", ("2026-11-01T10:00:00Z", None)),
+        ("duration", ("PT1S", "PT2S")),
+        ("meetingId", ("m", "n")),
+    ],
+)
+def test_a_video_listed_twice_differently_is_an_error(field, values):
+    listed = [{"meetingVideoId": "v", "state": "archived", field: value} for value in values]
+    with pytest.raises(UnexpectedAnswerError, match=f"twice, with different {field}"):
         parse_videos({"videos": listed}, "p")
+
+
+@pytest.mark.parametrize("error", ["internal_error", {"code": 5}, "two words"])
+def test_a_list_beside_an_error_is_not_relied_on(error):
+    with pytest.raises(UnexpectedAnswerError, match="names an error"):
+        parse_videos({"packageId": "p", "videos": [], "error": error}, "p")
+
+
+@pytest.mark.parametrize("error", [None, "", False])
+def test_an_error_that_is_none_does_not_matter(error):
+    assert parse_videos({"packageId": "p", "videos": [], "error": error}, "p") == []
 
 
 def test_an_id_that_differs_by_case_alone_is_found():

@@ -106,7 +106,17 @@ test-stores-real: .venvs/servers/.installed ## The chain against OpenStack Swift
 .PHONY: test-celery
 test-celery: .venvs/servers/.installed postgresql ## The chain on CeleryExecutor: a worker lost, the broker restarted
 	@scripts/debian redis-server redis-server --version
-	$(SERVERS_TESTS) tests/distributed $(PYTEST)
+	$(SERVERS_TESTS) tests/distributed/test_celery.py $(PYTEST)
+
+# The edge3 provider, from the group `edge` of pyproject.toml, at the versions of constraints/.
+.venvs/edge/.installed: $(SOURCES) constraints/airflow-$(NEWEST).txt
+	@mkdir -p .venvs
+	@scripts/venv .venvs/edge $(NEWEST) test edge
+
+.PHONY: test-edge
+test-edge: .venvs/edge/.installed postgresql ## The chain on EdgeExecutor, workers lost and stopped; XComs in an object store
+	IINKED_SKIP_NOTHING=1 .venvs/edge/bin/python -m pytest -q tests/distributed \
+		--ignore tests/distributed/test_celery.py $(PYTEST)
 
 FIX_WEBM := .venvs/fix-webm-duration/node_modules/fix-webm-duration
 $(FIX_WEBM)/fix-webm-duration.js:

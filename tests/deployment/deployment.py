@@ -18,11 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.servers import free_port
 
 POSTGRES_USER = "postgres"
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 def postgres_binaries() -> Path | None:
@@ -257,13 +258,42 @@ class Deployment:
         self.airflow("dags", "unpause", dag_id)
         self.airflow("dags", "trigger", dag_id)
 
+    def run_state(self, dag_id: str) -> str:
+        """State of the one run of a Dag."""
+        rows = self.query("select state from dag_run where dag_id = %(dag)s", dag=dag_id)
+        return str(rows[0][0]) if rows else "none"
+
+    def wait_for_success(self, dag_id: str, seconds: float) -> None:
+        """Wait until the one run of a Dag has ended well."""
+        until(lambda: self.run_state(dag_id) in ("success", "failed"), seconds, f"{dag_id} ends")
+        assert self.run_state(dag_id) == "success", f"{dag_id} failed"
+
+    def add_example(self, name: str, changes: dict[str, str]) -> None:
+        """Add an example Dag in which texts are replaced, each of which it has to hold."""
+        text = (EXAMPLES / name).read_text()
+        for example, here in changes.items():
+            assert example in text, example
+            text = text.replace(example, here)
+        (self.dags / name).write_text(text)
+
+    @contextlib.contextmanager
+    def logs_on_failure(self) -> Iterator[None]:
+        """Add the ends of all logs to the message of a failure."""
+        try:
+            yield
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.logs()}") from None
+
+
+Kind = TypeVar("Kind", bound=Deployment)
+
 
 @contextlib.contextmanager
-def running(environment: dict[str, str], source: Path | None = None) -> Iterator[Deployment]:
+def running(environment: dict[str, str], source: Path | None = None, kind: type[Kind] = Deployment) -> Iterator[Kind]:
     """Run everything; on the way out, stop everything."""
     home = Path(tempfile.mkdtemp(prefix="iinked-deployment-"))
     with postgres() as database:
-        deployment = Deployment(home, database, environment, source)
+        deployment = kind(home, database, environment, source)
         try:
             deployment.start_all()
             yield deployment

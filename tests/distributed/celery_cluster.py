@@ -10,16 +10,14 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.deployment.deployment import Deployment, postgres, until
+from tests.deployment.deployment import postgres, until
+from tests.distributed.workers import SLOTS, DeploymentWithWorkers
 from tests.servers import free_port
-
-SLOTS = 2
 
 
 class Redis:
@@ -54,39 +52,26 @@ class Redis:
             self._process = None
 
 
-class Cluster(Deployment):
+class Cluster(DeploymentWithWorkers):
     """Airflow's processes, and two Celery workers."""
 
-    def start_worker(self, name: str) -> None:
-        """Start a worker with an AIRFLOW_HOME, a log folder and a log server of its own."""
-        home = self.worker_home(name)
-        home.mkdir()
-        own = {
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-            "TMPDIR": str(home),
-        }
-        command = [sys.executable, "-m", "airflow", "celery", "worker", "--without-gossip", "--without-mingle"]
-        log = open(self.home / f"{name}.log", "ab")  # noqa: SIM115
-        self.processes[name] = subprocess.Popen(
-            [*command, "--concurrency", str(SLOTS), "--celery-hostname", f"{name}@%h"],
-            env={**self.environment, **own},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def worker_command(self, name: str) -> list[str]:
+        options = ["--without-gossip", "--without-mingle", "--concurrency", str(SLOTS)]
+        return ["celery", "worker", *options, "--celery-hostname", f"{name}@%h"]
 
-    def worker_home(self, name: str) -> Path:
-        return self.home / f"home-of-{name}"
+    def worker_environment(self, name: str) -> dict[str, str]:
+        return {
+            **super().worker_environment(name),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        }
 
     def tasks_done_by(self, name: str) -> int:
         """How many tasks a worker took from the broker."""
-        return (self.home / f"{name}.log").read_text().count("received")
+        return self.worker_log(name).count("received")
 
     def has_received(self, name: str, task: str) -> bool:
         """Whether a worker took a certain task, by Celery's id of it."""
-        return task in (self.home / f"{name}.log").read_text()
+        return task in self.worker_log(name)
 
 
 def settings(broker: str) -> dict[str, str]:
@@ -130,9 +115,3 @@ def running(environment: dict[str, str]) -> Iterator[tuple[Cluster, Redis]]:
             broker.stop()
             if not os.environ.get("KEEP_CLUSTER"):
                 shutil.rmtree(home, ignore_errors=True)
-
-
-def find_secret(folder: Path, secret: str) -> list[Path]:
-    """Files below a folder that hold a text."""
-    needle = secret.encode()
-    return [path for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]

@@ -21,7 +21,7 @@ pytest.importorskip("moto")
 
 from airflow_provider_iinked.simulator import IinkedSimulator
 from tests.deployment.deployment import postgres_binaries, until
-from tests.distributed.celery_cluster import Cluster, Redis, find_secret, running
+from tests.distributed.celery_cluster import Cluster, Redis, running
 from tests.stores.store_servers import S3Bucket, s3_server
 
 if shutil.which("redis-server") is None or postgres_binaries() is None:
@@ -80,7 +80,7 @@ def test_the_chain_survives_a_lost_worker_and_a_restarted_broker(
                     print(cluster.logs())
                 raise
             _check_nothing_lost(sim, bucket)
-            _check_homes(cluster, sim)
+            cluster.check_homes(sim.api_key, "access=")
             tries = cluster.query("select max(try_number) from task_instance where dag_id = 'archive'")[0][0]
     with capsys.disabled():
         print(f"\n{PACKAGES} packages, {PACKAGES * VIDEOS} recordings: {story}; most tries of a task: {tries}")
@@ -136,12 +136,3 @@ def _check_nothing_lost(sim: IinkedSimulator, bucket: S3Bucket) -> None:
         assert receipt["proof"]["sha256"] == record["sha256"]
     expected = {f"copies/{p}/{v}.{end}" for p, v in videos for end in ("mp4", "custody.json", "deletion.json")}
     assert keys == expected, "something else lies in the store"
-
-
-def _check_homes(cluster: Cluster, sim: IinkedSimulator) -> None:
-    """Nothing of a recording passes through a worker's disk, and no log holds the key."""
-    for worker in (*WORKERS, "worker-3"):
-        home = cluster.worker_home(worker)
-        assert not list(home.rglob("*.mp4")) + list(home.rglob("*.part"))
-    assert find_secret(cluster.home, sim.api_key) == []
-    assert find_secret(cluster.home, "access=") == []

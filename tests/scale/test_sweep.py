@@ -7,8 +7,6 @@ states of Airflow's tasks.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 import time
@@ -24,6 +22,7 @@ pytest.importorskip("psycopg2", reason="needs psycopg2-binary")
 pytest.importorskip("psutil")
 
 from benchmarks.simulator_process import Remote, simulator
+from tests.deployment.archive import check_archive
 from tests.deployment.deployment import Deployment, postgres_binaries, running, until
 
 if postgres_binaries() is None:
@@ -35,7 +34,12 @@ SIZE = 5_000
 KILLS = int(os.environ.get("SCALE_KILLS", "12"))
 PATIENCE = float(os.environ.get("SCALE_SECONDS", 4 * 3600))
 """After so long everything is killed and what is done by then is judged; the test fails all the same."""
-EXAMPLE = Path(__file__).parents[2] / "example_dags" / "iinked_sign_nightly_sweep.py"
+EXAMPLE = "iinked_sign_nightly_sweep.py"
+CHANGES = {
+    'schedule="30 2 * * *"': "schedule=None",
+    '"retries": 2': '"retries": 10',
+    "timedelta(minutes=5)": "timedelta(seconds=5)",
+}
 DAG_ID = "iinked_sign_nightly_sweep"
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "4",
@@ -74,7 +78,7 @@ def test_a_sweep_of_a_whole_organization_loses_nothing_and_deletes_each_recordin
     copies = tmp_path / "copies"
     archived = _add_organization(sim)
     with running({**sim.environment, **SETTINGS, "AIRFLOW_VAR_IINKED_DESTINATION": f"file://{copies}"}) as airflow:
-        _add_dag(airflow)
+        airflow.add_example(EXAMPLE, CHANGES)
         started = time.monotonic()
         airflow.trigger(DAG_ID)
         kills = _kill_until_the_run_ends(airflow, started + PATIENCE)
@@ -95,21 +99,8 @@ def test_a_sweep_of_a_whole_organization_loses_nothing_and_deletes_each_recordin
     assert set(deleted.values()) == {1}
     assert all(deletion.by_id for deletion in sim("ledger.deletion_records"))
     for video_id in deleted:
-        _check_archive(copies / archived[video_id], video_id, sim("sha256", video_id), complete=ended)
+        check_archive(copies / archived[video_id], {video_id: sim("sha256", video_id)}, complete=ended)
     assert set(deleted) == set(archived), f"left on the platform: {states}"
-
-
-def _add_dag(airflow: Deployment) -> None:
-    text = EXAMPLE.read_text()
-    changes = {
-        'schedule="30 2 * * *"': "schedule=None",
-        '"retries": 2': '"retries": 10',
-        "timedelta(minutes=5)": "timedelta(seconds=5)",
-    }
-    for example, here in changes.items():
-        assert example in text
-        text = text.replace(example, here)
-    (airflow.dags / "sweep.py").write_text(text)
 
 
 def _kill_until_the_run_ends(airflow: Deployment, until_when: float) -> Counter[str]:
@@ -151,16 +142,6 @@ def _kill(airflow: Deployment, kind: str) -> None:
 
 def _ended(airflow: Deployment) -> bool:
     return bool(airflow.query("select 1 from dag_run where state in ('success', 'failed')"))
-
-
-def _check_archive(folder: Path, video_id: str, sha256: str, *, complete: bool) -> None:
-    names = {f"{video_id}.mp4", f"{video_id}.custody.json", f"{video_id}.deletion.json"}
-    assert {path.name for path in folder.iterdir()} == names, "something is missing, or lies there besides"
-    record = json.loads((folder / f"{video_id}.custody.json").read_text())
-    receipt = json.loads((folder / f"{video_id}.deletion.json").read_text())
-    assert hashlib.sha256((folder / f"{video_id}.mp4").read_bytes()).hexdigest() == record["sha256"] == sha256
-    assert receipt["status"] in (("deleted",) if complete else ("deleted", "requested"))
-    assert receipt["proof"]["sha256"] == sha256
 
 
 def _figures(airflow: Deployment) -> str:

@@ -2,7 +2,7 @@
 The table that a person reads before approving a deletion. Pure.
 
 It is Markdown as Airflow's pages show it: tables, and no HTML, which they leave out. A recording with several copies
-takes a row for each.
+takes a row for each. Its own words are ASCII: a database may hold nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ MAX_ROWS: Final = 500
 """Recordings in the table; a person does not read more, and the text has to fit Airflow's database."""
 _COLUMNS: Final = ("package", "recording", "made", "length", "size", "copy", "lock")
 _NUMBERS: Final = ("length", "size")
-_PLAIN = re.compile(r"[\w/:@.…+=,%~ -]+")
+_BELOW_FOLDER: Final = "Where a folder is shown, the copy lies below it as `package/recording` and its ending."
+_PLAIN = re.compile(r"[\w/:@.+=,%~ -]+")
 _SPECIAL: Final = "\\`*_{}[]()#!|~@"
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?Z")
@@ -34,16 +35,15 @@ def plan_table(recordings: Sequence[PlannedDeletion]) -> str:
     if len(recordings) > MAX_ROWS:
         rows.append(_row("...", f"{len(recordings) - MAX_ROWS} more"))
     bare = sum(not recording.copies for recording in recordings)
-    lines = [
+    rule = "|" + "|".join("---:" if column in _NUMBERS else "---" for column in _COLUMNS) + "|"
+    paragraphs = [
         f"**Deletes {_headline(recordings)} for good.**",
-        *([f"**{bare} of them {'has' if bare == 1 else 'have'} no copy.**"] if bare else []),
-        _row(*_COLUMNS),
-        "|" + "|".join("---:" if column in _NUMBERS else "---" for column in _COLUMNS) + "|",
-        *rows,
+        f"**{bare} of them {'has' if bare == 1 else 'have'} no copy.**" if bare else "",
+        "\n".join([_row(*_COLUMNS), rule, *rows]),
+        _BELOW_FOLDER if bare < len(recordings) else "",
         f"Plan: `{plan_sha256(recordings)}`",
     ]
-    above = 1 + bool(bare)
-    return "\n\n".join([*lines[:above], "\n".join(lines[above:-1]), lines[-1]])
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _headline(recordings: Sequence[PlannedDeletion]) -> str:
@@ -74,9 +74,9 @@ def _row(*cells: str) -> str:
 
 def _place(recording: PlannedDeletion, copy: PlannedCopy) -> str:
     """Name where a copy lies: its destination, where the rest says no more than the row does."""
-    match = re.fullmatch(r"(.+)/([^/]+)/([^/.]+)(\.\w+)", copy.uri)
+    match = re.fullmatch(r"(.+/)([^/]+)/([^/.]+)\.\w+", copy.uri)
     usual = match is not None and match.group(2, 3) == (recording.package_id, recording.meeting_video_id)
-    shown = f"{match[1]}/…{match[4]}" if match is not None and usual else copy.uri
+    shown = match[1] if match is not None and usual else copy.uri
     # Copy and recording may differ in size where the API's size is inexact.
     more = "" if copy.size == recording.size else f" ({_bytes(copy.size)})"
     return (f"`{shown}`" if _PLAIN.fullmatch(shown) else _escape(shown)) + more

@@ -15,6 +15,7 @@ from airflow_provider_iinked.arguments import require_bool, require_not_none
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
 
 try:
+    from airflow.providers.standard.exceptions import HITLRejectException
     from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
     from airflow.sdk import Param
     from airflow.sdk.definitions.param import ParamsDict
@@ -43,6 +44,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
     again after a clear.
 
     A rejection skips what follows, as with ``ApprovalOperator``. An answer that a timeout gave is never an approval.
+    What fails the task fails it for good, whatever its ``retries``: a person is asked once.
 
     :param plan: the preview's XCom: pass ``preview.output``. (templated)
     :param require_other_person: True to refuse an answer by the user who triggered the run (four eyes).
@@ -112,13 +114,18 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         :param context: Airflow's context.
         :param event: the answer, from Airflow.
         :return: ``approved``, ``plan_sha256`` (of the plan that the person saw), ``responded_by``, ``responded_at``.
-        :raises ApprovalError: for an approval by nobody, by somebody who may not give it, or of another plan.
+        :raises ApprovalError: for an approval by nobody, by somebody who may not give it, or of another plan; when
+            nobody answered in time; for a rejection with ``fail_on_reject``.
         """
         from airflow_provider_iinked.deletion.approval import plan_entries, plan_sha256, read_plan
 
         # A Dag's own params are every task's params too; the answer has the form's field alone.
         self.params = _form("")
-        answer = super().execute_complete(context, event)
+        try:
+            answer = super().execute_complete(context, event)
+        except HITLRejectException:  # with fail_on_reject; Airflow would try the task again, and ask again
+            by = _name_of(event.get("responded_by_user")) or "a timeout"
+            raise ApprovalError(f"The deletion was rejected by {by}. Nothing was deleted.") from None
         seen = (answer.get("params_input") or {}).get(DIGEST_FIELD)
         by = answer.get("responded_by_user")
         approved = answer["chosen_options"] == [self.APPROVE]
@@ -142,6 +149,19 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
             "entries": entries,
         }
 
+    def process_trigger_event_error(self, event: dict[str, Any]) -> None:
+        """
+        Fail for good when nobody answered in time: a task with retries would ask again, and wait as long again.
+
+        :param event: the error, from Airflow.
+        :raises ApprovalError: when the time is over.
+        """
+        if event.get("error_type") == "timeout":
+            raise ApprovalError(
+                "Nobody answered within response_timeout. Nothing was deleted. Start a new run to ask again."
+            )
+        super().process_trigger_event_error(event)
+
     def _check_person(self, context: Context, by: Mapping[str, Any] | None, *, timed_out: bool) -> None:
         """Refuse an approval that no person gave, or not the right one."""
         if by is None or timed_out:
@@ -156,7 +176,7 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
         if starter is None and str(getattr(run, "run_type", "")).rpartition(".")[2].lower() not in _STARTED_BY_NOBODY:
             raise ApprovalError(
                 "require_other_person: Airflow does not say who triggered this run, so the approval is not taken. "
-                "Nothing was deleted. Airflow 3.2 or newer says it of runs that are triggered by hand."
+                "Nothing was deleted. It says it of runs that a user triggers on its page or through its REST API."
             )
         if starter is not None and starter.casefold() in {str(by.get(name)).casefold() for name in ("id", "name")}:
             raise ApprovalError(f"{starter} triggered this run and may not approve it. Nothing was deleted.")
@@ -164,8 +184,8 @@ class IinkedApproveDeletionOperator(ApprovalOperator):
 
 def _form(digest: str) -> ParamsDict:
     """Make the form that carries the digest of the shown plan; none of the Dag's params is in it."""
-    note = "Digest of the plan above. Leave it as it is; it binds your answer to this plan."
-    return ParamsDict({DIGEST_FIELD: Param(digest, type="string", description=note)})
+    note = "Leave it as it is: it binds your answer to the plan above."
+    return ParamsDict({DIGEST_FIELD: Param(digest, type="string", title="Digest of the plan", description=note)})
 
 
 def _name_of(user: Mapping[str, Any] | None) -> str | None:

@@ -23,13 +23,13 @@ def rows(*recordings):
 def test_a_row_shows_a_recording_with_its_copy_and_its_lock():
     (row,) = rows(ONE)
     assert row[:5] == ["p1", "v1", "2026-01-01 10:20 UTC", "1:06:07", "1,000 bytes"]
-    assert row[5:] == ["`s3://evidence/copies/….mp4`", "COMPLIANCE until 2036-01-01"]
+    assert row[5:] == ["`s3://evidence/copies/`", "COMPLIANCE until 2036-01-01"]
 
 
 def test_each_further_copy_has_a_row_of_its_own():
     first, second = rows(replace(ONE, copies=(COPY, SECOND)))
     assert first[1] == "v1"
-    assert second == ["", "", "", "", "", "`gs://backup/….mp4`", "none"]
+    assert second == ["", "", "", "", "", "`gs://backup/`", "none"]
 
 
 def test_a_recording_without_a_copy_stands_out():
@@ -41,6 +41,11 @@ def test_a_copy_that_lies_elsewhere_than_usual_is_named_in_full():
     assert rows(replace(ONE, copies=(replace(COPY, uri="s3://b/other/x.mp4"),)))[0][5] == "`s3://b/other/x.mp4`"
 
 
+def test_how_a_copy_lies_below_its_folder_is_said_where_there_is_a_copy():
+    assert "the copy lies below it as `package/recording`" in plan_table([ONE, replace(ONE, copies=())])
+    assert "the copy lies" not in plan_table([replace(ONE, copies=())])
+
+
 def test_a_copy_of_another_size_than_the_api_says_shows_its_own():
     assert rows(replace(ONE, size=999))[0][5].endswith("(1,000 bytes)")
 
@@ -49,6 +54,10 @@ def test_the_head_says_how_much_goes_from_which_data_centre():
     text = plan_table([ONE, replace(ONE, package_id="p2", size=2_000_000)])
     assert text.startswith("**Deletes 2 recordings of 2 packages, 2.0 MB, from https://x/api/v1 for good.**")
     assert plan_table([ONE]).startswith("**Deletes 1 recording of 1 package, 1,000 bytes, from")
+
+
+def test_its_own_words_fit_a_database_that_knows_ascii_alone():
+    assert plan_table([ONE, replace(ONE, meeting_video_id="v2", copies=())]).isascii()
 
 
 def test_the_digest_of_the_whole_plan_stands_below():

@@ -57,10 +57,11 @@ def postgres() -> Iterator[str]:
     data = folder / "data"
     run = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "env": {"PATH": os.environ["PATH"]}}
     try:
-        subprocess.run([*as_user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "airflow", "--no-sync"], **run)
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200 -c fsync=off"
+        options = ["-A", "trust", "-U", "airflow", "--no-sync", "--encoding", "UTF8", "--locale", "C"]
+        subprocess.run([*as_user, binaries / "initdb", "-D", data, *options], **run)
+        server = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200 -c fsync=off"
         control = [*as_user, binaries / "pg_ctl", "-D", data, "-w", "-t", "60"]
-        subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], **run)
+        subprocess.run([*control, "-l", folder / "log", "-o", server, "start"], **run)
         try:
             subprocess.run(
                 [*as_user, binaries / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", "airflow"], **run

@@ -157,6 +157,26 @@ def test_an_approval_that_no_person_gave_is_refused(ask: Any, how: dict[str, Any
 
 
 @needs_airflow_3_1
+def test_no_answer_in_time_fails_for_good_so_that_no_retry_asks_again(ask: Any) -> None:
+    with pytest.raises(ApprovalError, match="Nobody answered within response_timeout"):
+        ask().answer(error="The timeout has passed", error_type="timeout")
+
+
+@needs_airflow_3_1
+def test_another_error_of_the_question_stays_airflows(ask: Any) -> None:
+    from airflow.providers.standard.exceptions import HITLTriggerEventError
+
+    with pytest.raises(HITLTriggerEventError, match="the database is away"):
+        ask().answer(error="the database is away", error_type="unknown")
+
+
+@needs_airflow_3_1
+def test_a_rejection_that_fails_the_task_fails_it_for_good(ask: Any) -> None:
+    with pytest.raises(ApprovalError, match="rejected by Bob"):
+        ask(fail_on_reject=True).answer("Reject")
+
+
+@needs_airflow_3_1
 def test_a_person_who_is_not_assigned_is_refused_here_too(ask: Any) -> None:
     question = ask(assigned_users=[ADA])
     with pytest.raises(ApprovalError, match="Bob is not among"):

@@ -130,7 +130,7 @@ MUTATIONS = (
 
 
 def is_found(mutation: Mutation | None) -> tuple[bool, str]:
-    """Run the histories on a copy of the package; say whether they failed, and with which words of their checkers."""
+    """Run the histories on a copy of the package; say whether they failed, after how many, and with which words."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         root = Path(name)
         for folder in (PACKAGE, "tests"):
@@ -151,9 +151,11 @@ def is_found(mutation: Mutation | None) -> tuple[bool, str]:
         ]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     words = re.findall(r"^E +AssertionError: (.*)", done.stdout, re.MULTILINE)
-    if done.returncode and not words:
-        raise RuntimeError(f"The histories broke otherwise:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
-    return bool(words), words[0][:300] if words else ""
+    if done.returncode and (not words or "the watch itself failed" in words[0]):
+        errors = "\n".join(re.findall(r"^E .*", done.stdout, re.MULTILINE))
+        raise RuntimeError(f"The histories broke otherwise:\n{errors or done.stdout[-4000:]}{done.stderr[-2000:]}")
+    tally = " ".join(re.findall(r"\d+ (?:examples|steps)\b", done.stdout)).replace("examples", "histories,")
+    return bool(words), f"{tally}. {words[0][:300] if words else ''}"
 
 
 def main(names: list[str]) -> int:

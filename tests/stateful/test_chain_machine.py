@@ -30,17 +30,19 @@ def test_no_history_loses_a_recording(monkeypatch: pytest.MonkeyPatch, capsys: p
 
     monkeypatch.setattr(fetch, "backoff", lambda attempt: 0.01)
     logging.disable(logging.CRITICAL)
-    run_state_machine_as_test(
-        ChainMachine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            phases=[Phase.generate, *([Phase.shrink] if os.environ.get("STATEFUL_SHRINK") else [])],
-            derandomize="STATEFUL_EXAMPLES" not in os.environ,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    logging.disable(logging.NOTSET)
-    with capsys.disabled():
-        print("\n" + ", ".join(f"{count} {what}" for what, count in sorted(TALLY.items())))
+    try:
+        run_state_machine_as_test(
+            ChainMachine,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                deadline=None,
+                phases=[Phase.generate, *([Phase.shrink] if os.environ.get("STATEFUL_SHRINK") else [])],
+                derandomize="STATEFUL_EXAMPLES" not in os.environ,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+        with capsys.disabled():
+            print("\n" + ", ".join(f"{count} {what}" for what, count in sorted(TALLY.items())))

@@ -343,7 +343,8 @@ def _promise_kept(copy: Path, video_id: str) -> tuple[Any, ...]:
 
 
 def _changed(record: dict[str, Any], shown: dict[str, Any] | None) -> str | None:
-    return next((name for name in SHOWN if shown and record["video"].get(name) != shown.get(name)), None)
+    listed = record["video"] if isinstance(record.get("video"), dict) else {}
+    return next((name for name in SHOWN if shown and listed.get(name) != shown.get(name)), None)
 
 
 def sha256(path: Path) -> str:

@@ -86,11 +86,13 @@ class ConsentTasks(ChainTasks):
     def break_lock(self, pick: int, how: str) -> None:
         self._break_lock(pick, how)
 
-    def _break_lock(self, pick: int, how: str) -> None:
-        """A store loses, shortens or weakens a lock."""
-        if not VaultStore.locks:
+    def _break_lock(self, pick: int, how: str, pattern: str = "*") -> None:
+        """A store loses, shortens or weakens a lock, of a file that the pattern matches where there is one."""
+        locked = sorted(VaultStore.locks)
+        if not locked:
             return
-        path = sorted(VaultStore.locks)[pick % len(VaultStore.locks)]
+        among = [path for path in locked if path.match(pattern)] or locked
+        path = among[pick % len(among)]
         lock = VaultStore.locks.pop(path)
         TALLY["locks broken"] += 1
         if how == "shorter":
@@ -136,21 +138,39 @@ class ConsentTasks(ChainTasks):
         self._connect(centre)
         self._release(package)
 
-    @rule(number=centres, package=packages, wrong=st.sampled_from(NO_YES))
-    def undisturbed_with_locks_and_approval(self, number: int, package: str, wrong: str) -> None:
-        """With nothing wrong any more, what a person approved is deleted, and nothing on any other answer."""
+    def _lock_newest(self, number: int, package: str) -> tuple[str, list[dict[str, Any]]] | None:
+        """With nothing wrong any more, copy a new recording to two places that lock; None where it cannot be tried."""
         self._make_well(number, package)
         self._begin_task()
         self._add(number, package, "archived", 40_000)
-        centre = self.world.centres[number]
-        newest = list(centre.videos(package))[-1]
+        newest = list(self.world.centres[number].videos(package))[-1]
         names, lock = WAYS["locked"]
         if any((self.world.folders[name] / package / f"{newest}.custody.json").exists() for name in names):
-            return  # The other data centre's recording of the same id is there.
+            return None  # The other data centre's recording of the same id is there.
         destinations = [self.world.url(name) for name in names]
         xcom = self._execute(self._download(number, package, [newest], False, destination=destinations, **lock))
         assert xcom is not None, f"{newest} could not be copied although nothing was wrong"
         self._keep(number, package, xcom)
+        return newest, xcom
+
+    @rule(number=centres, package=packages, pick=picks, how=st.sampled_from(BREAKS), one=st.booleans())
+    def delete_after_a_lock_was_broken(self, number: int, package: str, pick: int, how: str, one: bool) -> None:
+        """Nothing is wrong but the lock of one copy or record, at a place that is given or only promised."""
+        if (made := self._lock_newest(number, package)) is None:
+            return
+        newest, xcom = made
+        self._break_lock(pick, how, f"{package}/{newest}.*")
+        self._execute(self._guarded(number, xcom[: 1 if one else 2], None, False, min_copies=2))
+        self.world.active.clear()
+        assert not self.world.centres[number].videos(package)[newest].deleted, f"{newest} had a broken lock"
+
+    @rule(number=centres, package=packages, wrong=st.sampled_from(NO_YES))
+    def undisturbed_with_locks_and_approval(self, number: int, package: str, wrong: str) -> None:
+        """With nothing wrong any more, what a person approved is deleted, and nothing on any other answer."""
+        if (made := self._lock_newest(number, package)) is None:
+            return
+        newest, xcom = made
+        centre = self.world.centres[number]
         preview = self._execute(self._guarded(number, xcom, None, True, min_copies=2))
         self.world.active.clear()
         assert preview is not None, f"{newest} could not be previewed although nothing was wrong"
@@ -331,7 +351,7 @@ class ConsentTasks(ChainTasks):
             for path in folder.glob(f"{self._video_id(package, pick // 6)}.[mw]*"):
                 self.world.spoil(path, mishaps.spoil_bytes(path.read_bytes(), how))
         elif kind == "lock":
-            self._break_lock(pick, how)
+            self._break_lock(pick, how, f"{package}/*")
         elif kind == "list":
             self._change(number, package, pick, how)
             # What changed before the task began is for the task to see.

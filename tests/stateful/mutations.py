@@ -98,6 +98,12 @@ MUTATIONS = (
     ),
     Mutation(
         "no hold is looked for before an erasure",
+        "custody/tombstone.py",
+        "from airflow_provider_iinked.custody.hold import check_not_held\n",
+        "def check_not_held(*_: object) -> None: ...\n",
+    ),
+    Mutation(
+        "no hold is looked for at all",
         "custody/hold.py",
         "        if holds := find_holds(store, Layout(folder)):\n",
         "        if (holds := find_holds(store, Layout(folder))) and False:\n",

@@ -138,13 +138,13 @@ class ConsentTasks(ChainTasks):
         self._connect(centre)
         self._release(package)
 
-    def _lock_newest(self, number: int, package: str) -> tuple[str, list[dict[str, Any]]] | None:
-        """With nothing wrong any more, copy a new recording to two places that lock; None where it cannot be tried."""
+    def _copy_newest(self, number: int, package: str, way: str) -> tuple[str, list[dict[str, Any]]] | None:
+        """With nothing wrong any more, copy a new recording to several places; None where it cannot be tried."""
         self._make_well(number, package)
         self._begin_task()
         self._add(number, package, "archived", 40_000)
         newest = list(self.world.centres[number].videos(package))[-1]
-        names, lock = WAYS["locked"]
+        names, lock = WAYS[way]
         if any((self.world.folders[name] / package / f"{newest}.custody.json").exists() for name in names):
             return None  # The other data centre's recording of the same id is there.
         destinations = [self.world.url(name) for name in names]
@@ -156,7 +156,7 @@ class ConsentTasks(ChainTasks):
     @rule(number=centres, package=packages, pick=picks, how=st.sampled_from(BREAKS), one=st.booleans())
     def delete_after_a_lock_was_broken(self, number: int, package: str, pick: int, how: str, one: bool) -> None:
         """Nothing is wrong but the lock of one copy or record, at a place that is given or only promised."""
-        if (made := self._lock_newest(number, package)) is None:
+        if (made := self._copy_newest(number, package, "locked")) is None:
             return
         newest, xcom = made
         self._break_lock(pick, how, f"{package}/{newest}.*")
@@ -167,7 +167,7 @@ class ConsentTasks(ChainTasks):
     @rule(number=centres, package=packages, wrong=st.sampled_from(NO_YES))
     def undisturbed_with_locks_and_approval(self, number: int, package: str, wrong: str) -> None:
         """With nothing wrong any more, what a person approved is deleted, and nothing on any other answer."""
-        if (made := self._lock_newest(number, package)) is None:
+        if (made := self._copy_newest(number, package, "locked")) is None:
             return
         newest, xcom = made
         centre = self.world.centres[number]
@@ -233,7 +233,17 @@ class ConsentTasks(ChainTasks):
 
     @rule(package=packages, place=st.sampled_from(["disk", "one", "two"]), slot=slots)
     def erase(self, package: str, place: str, slot: int) -> None:
-        folder, video_id = self.world.folders[place] / package, self._video_id(package, slot)
+        self._erase(package, place, self._video_id(package, slot))
+
+    @rule(number=centres, package=packages, place=st.sampled_from(WAYS["two"][0]))
+    def erase_what_is_held(self, number: int, package: str, place: str) -> None:
+        """Nothing stands against the erasure but a hold."""
+        if made := self._copy_newest(number, package, "two"):
+            self._hold(package, place, "matter 4")
+            self._erase(package, place, made[0])
+
+    def _erase(self, package: str, place: str, video_id: str) -> None:
+        folder = self.world.folders[place] / package
         copies = [path for path in folder.glob(f"{video_id}.*") if path.suffix in (".mp4", ".webm")]
         locked = [path for path in folder.glob(f"{video_id}.*") if path in VaultStore.locks]
         held = bool(self.world.holds.get((place, package)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pendulum
 
@@ -32,19 +33,29 @@ if TYPE_CHECKING:
 OpenStore = Callable[[str], Store]
 
 
+_SMALL: Final = 8 << 20
+"""Bytes; so much is read in a moment, and what lay there before is not noted, which would cost a request."""
+_MOMENT: Final = 1.0
+"""Seconds; a copy that was looked at longer ago is looked at again in the end."""
+
+
 @dataclass(frozen=True)
 class _Look:
-    """A copy as it was before it was read: the copies after it may take hours, and it must be the same then."""
+    """What lay there before a copy was read: that and the copies after it may take hours, and it must be the same."""
 
     store: Store
     copy: StoredVideo
     record: Mapping[str, Any]
     identity: ObjectIdentity | None
+    at: float
 
     def check_unchanged(self) -> None:
-        same = self.store.identity(self.copy.uri) == self.identity
+        if time.monotonic() - self.at <= _MOMENT:
+            return
+        now = self.store.identity(self.copy.uri)
+        same = now is not None and (self.identity is None or now == self.identity)
         if not same or self.store.read_json(self.copy.custody_uri)[1] != self.record:
-            _refuse(self.copy, ["it, or its custody record, changed while the recording's other copies were verified"])
+            _refuse(self.copy, ["it, or its custody record, changed while the recording's copies were verified"])
 
 
 def verify_recording(
@@ -83,8 +94,8 @@ def verify_recording(
         records[copy.uri] = record
         known = [*records, *(other.uri for other in left)]
         left += _promised_copies(open_store, record, copy, known)
-        if left:
-            looks.append(_Look(store, copy, record, store.identity(copy.uri)))
+        seen = store.identity(copy.uri) if left or copy.size > _SMALL else None
+        looks.append(_Look(store, copy, record, seen, time.monotonic()))
         facts.append(_verify_copy(store, copy, record, recheck=recheck, stop=stop))
     for look in looks:
         look.check_unchanged()

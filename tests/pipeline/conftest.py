@@ -64,10 +64,10 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that a deletion sees."""
-    from airflow_provider_iinked.deletion import package, preparation, turn, workflow
+    from airflow_provider_iinked.deletion import package, preparation, turn, verification, workflow
 
     clock = Clock()
-    for module in (package, preparation, turn, workflow):
+    for module in (package, preparation, turn, verification, workflow):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -10,7 +10,9 @@ import pytest
 from airflow_provider_iinked import exceptions
 from airflow_provider_iinked.api import sync_client as sync
 from airflow_provider_iinked.custody.receipt import ReceiptStore
+from airflow_provider_iinked.deletion import verification
 from airflow_provider_iinked.simulator import Fault
+from airflow_provider_iinked.storage import Store
 from airflow_provider_iinked.storage.local import LocalStore
 
 
@@ -204,6 +206,30 @@ def test_a_copy_that_is_spoilt_while_the_next_one_is_read_keeps_its_recording(
         return found
 
     monkeypatch.setattr(LocalStore, "sha256", takes_an_hour)
-    with pytest.raises(exceptions.VerificationError, match="changed while the recording's other copies were verified"):
+    with pytest.raises(exceptions.VerificationError, match="changed while the recording's copies were verified"):
+        chain.delete(verified_copies=copies)
+    assert chain.ledger.delete_requests == []
+
+
+@pytest.mark.parametrize("small", [0, 1 << 20])
+def test_a_copy_that_goes_while_it_is_read_keeps_its_recording(etag_chain, clock, monkeypatch, small):
+    chain = etag_chain
+    package, _ = chain.package("a", package_id="p")
+    copies = chain.download(package)
+    path = chain.path("p", "a.mp4")
+    read = Store.sha256
+
+    def takes_an_hour(self, url, stop=lambda: False):
+        found = read(self, url, stop)
+        clock.offset += 3600
+        if small:
+            path.unlink()
+        else:
+            path.write_bytes(bytes(path.stat().st_size))
+        return found
+
+    monkeypatch.setattr(verification, "_SMALL", small)
+    monkeypatch.setattr(Store, "sha256", takes_an_hour)
+    with pytest.raises(exceptions.VerificationError, match="changed while the recording's copies were verified"):
         chain.delete(verified_copies=copies)
     assert chain.ledger.delete_requests == []

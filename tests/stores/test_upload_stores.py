@@ -408,6 +408,6 @@ def test_memory_does_not_grow_with_the_recording(stored: StoreChain, capsys: pyt
     with capsys.disabled():
         print(f"\n{stored.bucket.kind}: after 96 MiB {after_small}, after 256 MiB {after_large}")
     assert stored.json(large, f"{video}.custody.json")["sha256"] == stored.sim.sha256(video)
-    # 160 MiB more were copied. Each task of a process adds about 20 MiB, whatever its recording, and on a busy machine the
-    # small one may not have had all its parts in flight, which is 16 MiB.
+    # 160 MiB more were copied. Each task of a process adds about 20 MiB, whatever its recording, and on a busy machine
+    # the small one may not have had all its parts in flight.
     assert after_large["rss_mib"] - after_small["rss_mib"] < 64

@@ -15,6 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -193,13 +194,24 @@ def check_not_held(store: Store, layout: Layout) -> None:
     :raises LegalHoldError: when it is held.
     :raises StorageError: when that cannot be known; nothing may be deleted then.
     """
-    for folder in package_folders(layout.folder):
-        if holds := find_holds(store, Layout(folder)):
+    for folder, holds in _find_in_all_folders(store, layout).items():
+        if holds:
             named = "; ".join(f"{hold.hold_id} since {hold.held_at}: {hold.reason}" for hold in holds)
             raise LegalHoldError(
                 f"package {name_of(folder)} is under legal hold ({named}). Nothing of it is deleted or erased. "
                 "`custody release` ends a hold"
             )
+
+
+def _find_in_all_folders(store: Store, layout: Layout) -> dict[str, list[Hold]]:
+    """Look into all folders of a package side by side: this happens between two requests, and waits for the store."""
+    own, *others = package_folders(layout.folder)
+    pool = ThreadPoolExecutor(len(others) or 1, thread_name_prefix="iinked-holds")
+    try:
+        looks = {folder: pool.submit(find_holds, store, Layout(folder)) for folder in others}
+        return {own: find_holds(store, Layout(own))} | {folder: look.result() for folder, look in looks.items()}
+    finally:
+        pool.shutdown(wait=False)
 
 
 def package_folders(folder: str) -> list[str]:

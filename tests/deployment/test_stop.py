@@ -241,6 +241,8 @@ def deployment(sim: IinkedSimulator, folder: Path, bucket: object) -> Iterator[D
         # How soon a task hears that it was marked.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "1",
+        # Airflow 2 lets a task that was marked successful go on for so long; 20 s by default.
+        "AIRFLOW__CORE__TASK_SUCCESS_OVERTIME": "0",
         **sim.connection_env(),
     }
     if bucket is not None:

@@ -105,8 +105,8 @@ MUTATIONS = (
     Mutation(
         "no hold is looked for at all",
         "custody/hold.py",
-        "        if holds := find_holds(store, Layout(folder)):\n",
-        "        if (holds := find_holds(store, Layout(folder))) and False:\n",
+        "    for folder, holds in _find_in_all_folders(store, layout).items():\n        if holds:\n",
+        "    for folder, holds in _find_in_all_folders(store, layout).items():\n        if holds and False:\n",
     ),
     Mutation(
         "an answer is enough for a receipt that says deleted",

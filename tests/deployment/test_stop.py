@@ -134,7 +134,8 @@ class Run:
             Api(self.deployment, self.sim, self.folder).call("PATCH", path, {"new_state": state})
         else:  # what Airflow 2's page does, in its database
             self.deployment.execute(
-                "update task_instance set state = %(state)s where run_id = %(run)s and task_id = 'stopped'",
+                "update task_instance set state = %(state)s, end_date = now() "
+                "where run_id = %(run)s and task_id = 'stopped'",
                 state=state,
                 run=self.run_id,
             )

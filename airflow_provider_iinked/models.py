@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _DATE = re.compile(r"[0-9]{4}-?[0-9]{2}")
 _MAX_DEPTH = 50
-_SAME_FIELDS = ("state", "size", "timeCreated", "duration", "meetingId")
+FIXED_VIDEO_FIELDS = ("size", "timeCreated", "duration", "meetingId")
+"""Fields of a video, in the API's spelling, that must be the same when it is copied and when it is deleted."""
 SECRET_FIELDS = ("url", "timeUrlExpires")
 """Fields of a video that make up its signed URL; they never leave the process."""
 XCOM_FIELDS = (
@@ -290,7 +291,9 @@ def parse_videos(answer: Mapping[str, Any], package_id: str) -> list[Video]:
     for item in listed:
         video = parse_video(item)
         first = videos.setdefault(video.meeting_video_id, video)
-        if different := [name for name in _SAME_FIELDS if video.fields.get(name) != first.fields.get(name)]:
+        if different := [
+            name for name in ("state", *FIXED_VIDEO_FIELDS) if video.fields.get(name) != first.fields.get(name)
+        ]:
             raise UnexpectedAnswerError(
                 f"The API lists video {video.meeting_video_id} twice, with different {', '.join(different)}. "
                 "Nothing was done with it."

@@ -145,9 +145,9 @@ def release_hold(
     """
     store, layout = _open(destination, package_id)
     why = _check_reason(reason)
-    layouts = [Layout(folder) for folder in package_folders(layout.folder)]
-    holds = {hold.hold_id: layout for layout in layouts for hold in find_holds(store, layout)}
-    released = (_released_before(store, layout, hold_id, task) for layout in layouts)
+    found = _find_in_all_folders(store, layout)
+    holds = {hold.hold_id: Layout(folder) for folder, there in found.items() for hold in there}
+    released = (_released_before(store, Layout(folder), hold_id, task) for folder in found)
     before = next(filter(None, released), None) if hold_id not in holds else None
     if before is not None:
         log.info("Package %s: hold %s was released before.", package_id, before)
@@ -204,7 +204,7 @@ def check_not_held(store: Store, layout: Layout) -> None:
 
 
 def _find_in_all_folders(store: Store, layout: Layout) -> dict[str, list[Hold]]:
-    """Look into all folders of a package side by side: this happens between two requests, and waits for the store."""
+    """Find the holds in each folder of a package, side by side: requests wait for this, and this for the store."""
     own, *others = package_folders(layout.folder)
     pool = ThreadPoolExecutor(len(others) or 1, thread_name_prefix="iinked-holds")
     try:

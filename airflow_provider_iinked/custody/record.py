@@ -11,15 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from airflow_provider_iinked.models import StoredVideo, Video, parse_time
+from airflow_provider_iinked.models import FIXED_VIDEO_FIELDS, StoredVideo, Video, parse_time
 from airflow_provider_iinked.storage.layout import Kind, Layout, folder_of, name_of, parse
 from airflow_provider_iinked.storage.lock import Lock
 from airflow_provider_iinked.storage.url import join
 
 FORMAT: Final = 1
-
-FIXED_VIDEO_FIELDS: Final = ("size", "timeCreated", "duration", "meetingId")
-"""Fields of a video, in the API's spelling, that must be the same when it is copied and when it is deleted."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_iinked.custody.record import FIXED_VIDEO_FIELDS
 from airflow_provider_iinked.deletion.approval import (
     PlannedCopy,
     PlannedDeletion,
@@ -21,7 +20,7 @@ from airflow_provider_iinked.deletion.approval import (
     read_plan,
 )
 from airflow_provider_iinked.exceptions import ApprovalError, InvalidArgumentError
-from airflow_provider_iinked.models import parse_video
+from airflow_provider_iinked.models import FIXED_VIDEO_FIELDS, parse_video
 
 COPY = PlannedCopy("s3://evidence/p1/v1.mp4", 1000, "a" * 64, "2036-01-01T00:00:00Z", "COMPLIANCE")
 ONE = PlannedDeletion("https://x/api/v1", "p1", "v1", "2026-01-01T00:00:00Z", "PT6S", 1000, "m1", (COPY,))
@@ -83,7 +82,7 @@ def test_what_must_not_change_until_a_deletion_is_in_the_plan_that_is_approved(n
     values = (6, 7, "a", "b")
     digests = {planned_deletion("https://x", "p1", parse_video({**listed, name: value})).digest() for value in values}
     assert len(digests) > 2, (
-        f"FIXED_VIDEO_FIELDS (custody/record.py) names {name}, which the approved plan does not hold: add it to "
+        f"FIXED_VIDEO_FIELDS (models.py) names {name}, which the approved plan does not hold: add it to "
         "PlannedDeletion and planned_deletion (deletion/approval.py), and to docs/guides/approval.md"
     )
 
